@@ -1,0 +1,91 @@
+//! Sound, speech and utterances.
+
+use bevy_ecs::component::Component;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Mono;
+
+/// Samples a second of all sound inside the app.
+pub const SAMPLE_RATE: u32 = 16_000;
+
+/// A piece of sound, reference-counted. Spawned by Ingress.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AudioChunk {
+    /// Signed 16 bit little endian samples, 16 kHz, mono. The chunk's stamp is the time of its **last** sample.
+    pub pcm: Bytes,
+}
+
+/// Speech found in a chunk. Written by `voice::detect`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum SpeechProbability {
+    /// Not listened to yet.
+    #[default]
+    Pending,
+    /// One probability, 0 to 1, for each 16 ms window that ended in this chunk.
+    Windows(Vec<f32>),
+}
+
+/// What a microphone's voice detection remembers. Written by `voice::detect`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Voice {
+    /// Whether somebody is speaking.
+    pub speaking: bool,
+    /// Samples that did not fill a window yet.
+    pub rest: Vec<i16>,
+    /// Windows listened to.
+    pub windows: u64,
+    /// Windows in a row above the upper (while silent) or below the lower threshold (while speaking).
+    pub run: u32,
+    /// Start of the utterance in progress.
+    pub started: Option<Mono>,
+    /// Highest probability in the utterance in progress.
+    pub peak: f32,
+    /// Sum of the probabilities of the utterance in progress.
+    pub sum: f32,
+    /// Windows of the utterance in progress.
+    pub length: u32,
+    /// Utterances ended so far.
+    pub utterances: u64,
+    /// Speech heard so far, in samples.
+    pub speech_samples: u64,
+}
+
+/// The sound that voice detection keeps: the pre-roll while silent, the utterance while speaking.
+/// Written by `voice::detect`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VoiceBuffer {
+    /// Samples, oldest first.
+    pub pcm: Vec<i16>,
+}
+
+/// Somebody spoke. Spawned by `voice::detect` when it ended; lives for a tick.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Utterance {
+    /// When it began, pre-roll included.
+    pub start: Mono,
+    /// When it ended, hang-over included.
+    pub end: Mono,
+    /// Mean speech probability, 0 to 1.
+    pub confidence: f32,
+    /// Loudness: root mean square in decibels below full scale (dBFS), never above 0.
+    pub level_dbfs: f32,
+    /// Samples cut out.
+    pub samples: u64,
+}
+
+/// The sound of an utterance: signed 16 bit little endian, 16 kHz, mono.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UtteranceAudio {
+    /// The samples.
+    pub pcm: Bytes,
+}
+
+crate::kinds! {
+    AudioChunk => "audio_chunk",
+    SpeechProbability => "speech_probability",
+    Voice => "voice",
+    VoiceBuffer => "voice_buffer",
+    Utterance => "utterance",
+    UtteranceAudio => "utterance_audio",
+}

@@ -1,0 +1,137 @@
+//! Devices: entities that live as long as the app.
+
+use bevy_ecs::component::Component;
+use serde::{Deserialize, Serialize};
+
+use crate::range::RangeProtocol;
+use crate::time::Mono;
+
+/// Where a camera looks. Only front cameras feed lanes and forward warnings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CameraRole {
+    /// Ahead, through the windscreen.
+    #[default]
+    Front,
+    /// Behind.
+    Rear,
+    /// At the driver and passengers.
+    Cabin,
+}
+
+/// A camera.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Camera {
+    /// Where it looks.
+    pub role: CameraRole,
+}
+
+/// A microphone.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Microphone;
+
+/// A satellite receiver that speaks NMEA 0183.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpsReceiver;
+
+/// A range finder.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RangeSensor {
+    /// How it speaks.
+    pub protocol: RangeProtocol,
+}
+
+/// The link to an MQTT broker.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broker {
+    /// Whether it answers.
+    pub connected: bool,
+}
+
+/// A remote inference service.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemoteApi {
+    /// Whether its last call was answered.
+    pub answering: bool,
+}
+
+/// What a device thread says of its device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Being opened, or waited for.
+    Connecting,
+    /// Open and expected to deliver.
+    Connected,
+    /// Gone, with the reason; it will be tried again.
+    Lost(String),
+    /// Given up, with the reason.
+    Failed(String),
+    /// At its end: a file was read through.
+    Ended,
+}
+
+/// The link of a device as last heard. Written by `health::follow_links`.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// What was said.
+    pub state: LinkState,
+    /// When.
+    pub since: Mono,
+}
+
+/// What came from a device, counted. Written by Ingress.
+#[derive(Component, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Samples, or chunks of serial bytes, that came in.
+    pub received: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Items that its queue dropped.
+    pub dropped: u64,
+    /// When the last one came in.
+    pub last: Option<Mono>,
+}
+
+/// What a device's bytes turned out to be, counted. Written by the capability that reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionState {
+    /// Not wanted by the config.
+    Off,
+    /// Wanted, and waiting for its conditions.
+    Standby,
+    /// Working.
+    Active,
+    /// Working with less than it should have.
+    Degraded,
+    /// Not working.
+    Fault,
+}
+
+/// How a device or function is, in the words of driver-assistance functions. Written by `health::assess`.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// The state.
+    pub state: FunctionState,
+    /// Why, in words that a person can act on. Empty when active.
+    pub reason: String,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { state: FunctionState::Standby, reason: "waiting for the first sample".into() }
+    }
+}
+
+crate::kinds! {
+    Camera => "camera",
+    Microphone => "microphone",
+    GpsReceiver => "gps_receiver",
+    RangeSensor => "range_sensor",
+    Broker => "broker",
+    RemoteApi => "remote_api",
+    Link => "link",
+    Counters => "counters",
+    Health => "health",
+}

@@ -1,0 +1,98 @@
+//! Pictures and what is found out about each on the way.
+
+use bevy_ecs::component::Component;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Mono;
+
+/// A picture: the camera's own JPEG, reference-counted. Spawned by Ingress with all its findings empty.
+#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The whole JPEG, SOI to EOI.
+    pub jpeg: Bytes,
+}
+
+/// Side of the gate's luma picture, in pixels.
+pub const THUMBNAIL_SIDE: usize = 64;
+
+/// A small grey picture of the whole frame, 64x64 luma bytes, row by row, squeezed without regard to aspect.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Luma(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+impl std::fmt::Debug for Luma {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Luma({} bytes)", self.0.len())
+    }
+}
+
+/// What the first look at a frame gave. Written by `camera::capture`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Thumbnail {
+    /// Not looked at yet.
+    #[default]
+    Pending,
+    /// Decoded.
+    Ready {
+        /// Width of the frame in pixels.
+        width: u32,
+        /// Height of the frame in pixels.
+        height: u32,
+        /// The small picture.
+        luma: Luma,
+    },
+    /// Not a JPEG that can be decoded, with the decoder's reason.
+    Broken(String),
+}
+
+/// Whether a frame is worth looking at. Written by `camera::gate`.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum GateScore {
+    /// Not judged yet.
+    #[default]
+    Pending,
+    /// Judged.
+    Judged {
+        /// Mean absolute luma difference to the last accepted frame of this camera, 0 to 255; 255 for the first.
+        difference: f32,
+        /// Whether the frame goes on to segmentation and detection.
+        accepted: bool,
+        /// Whether it was accepted only because the last accepted one is too old.
+        forced: bool,
+    },
+    /// A broken frame: never accepted.
+    Unusable,
+}
+
+impl GateScore {
+    /// Whether the frame goes on to segmentation and detection.
+    pub fn accepted(&self) -> bool {
+        matches!(self, Self::Judged { accepted: true, .. })
+    }
+}
+
+/// What a camera's gate remembers. Written by `camera::gate`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The last accepted picture.
+    pub reference: Option<Luma>,
+    /// When it was captured.
+    pub accepted_at: Option<Mono>,
+    /// Frames judged.
+    pub judged: u64,
+    /// Frames accepted, forced ones included.
+    pub accepted: u64,
+    /// Frames accepted only because the last accepted one was too old.
+    pub forced: u64,
+    /// Frames that could not be decoded.
+    pub broken: u64,
+    /// Size of the last decoded frame in pixels, (0, 0) before the first.
+    pub size: (u32, u32),
+}
+
+crate::kinds! {
+    Frame => "frame",
+    Thumbnail => "thumbnail",
+    GateScore => "gate_score",
+    Gate => "gate",
+}

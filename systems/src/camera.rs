@@ -1,0 +1,3 @@
+//! Cameras: the first look at every frame, and the gate that decides which ones are worth more.
+
+pub mod jpeg;

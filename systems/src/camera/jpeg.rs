@@ -1,0 +1,1 @@
+//! JPEG decoding: only what is needed, at the scale that is needed.

@@ -1,0 +1,3 @@
+//! Satellite receivers.
+
+pub mod nmea;

@@ -1,0 +1,1 @@
+//! NMEA 0183: bytes in, fixes out, no I/O.

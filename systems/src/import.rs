@@ -1,0 +1,1 @@
+//! Recordings of others made into sessions: readers for video, pictures, sound, NMEA text and ranges.

@@ -1,0 +1,3 @@
+//! Range finders.
+
+pub mod protocol;

@@ -1,0 +1,3 @@
+//! Voice activity.
+
+pub mod endpoint;
