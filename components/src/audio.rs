@@ -4,6 +4,7 @@ use bevy_ecs::component::Component;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::input::Stamp;
 use crate::time::Mono;
 
 /// Samples a second of all sound inside the app.
@@ -11,6 +12,7 @@ pub const SAMPLE_RATE: u32 = 16_000;
 
 /// A piece of sound, reference-counted. Spawned by Ingress.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[require(SpeechProbability)]
 pub struct AudioChunk {
     /// Signed 16 bit little endian samples, 16 kHz, mono. The chunk's stamp is the time of its **last** sample.
     pub pcm: Bytes,
@@ -61,6 +63,7 @@ pub struct VoiceBuffer {
 
 /// Somebody spoke. Spawned by `voice::detect` when it ended; lives for a tick.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[require(Stamp)]
 pub struct Utterance {
     /// When it began, pre-roll included.
     pub start: Mono,

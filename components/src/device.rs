@@ -3,7 +3,11 @@
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
-use crate::range::RangeProtocol;
+use crate::audio::{Voice, VoiceBuffer};
+use crate::frame::Gate;
+use crate::perception::{EgoLane, Obstacles};
+use crate::position::GpsState;
+use crate::range::{RangeProtocol, RangeState};
 use crate::time::Mono;
 
 /// Where a camera looks. Only front cameras feed lanes and forward warnings.
@@ -21,6 +25,7 @@ pub enum CameraRole {
 
 /// A camera.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[require(Link, Counters, Health, Gate, EgoLane, Obstacles)]
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,
@@ -28,14 +33,17 @@ pub struct Camera {
 
 /// A microphone.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[require(Link, Counters, Health, Voice, VoiceBuffer)]
 pub struct Microphone;
 
 /// A satellite receiver that speaks NMEA 0183.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[require(Link, Counters, Health, GpsState)]
 pub struct GpsReceiver;
 
 /// A range finder.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[require(Link, Counters, Health, RangeState)]
 pub struct RangeSensor {
     /// How it speaks.
     pub protocol: RangeProtocol,
@@ -71,13 +79,19 @@ pub enum LinkState {
     Ended,
 }
 
-/// The link of a device as last heard. Written by `health::follow_links`.
+/// The link of a device as last heard. Written by Ingress.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// What was said.
     pub state: LinkState,
     /// When.
     pub since: Mono,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { state: LinkState::Connecting, since: Mono::default() }
+    }
 }
 
 /// What came from a device, counted. Written by Ingress.
@@ -93,7 +107,7 @@ pub struct Counters {
     pub last: Option<Mono>,
 }
 
-/// What a device's bytes turned out to be, counted. Written by the capability that reads them.
+/// The states of a driver-assistance function (after ISO 15623 and ISO 17361).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FunctionState {

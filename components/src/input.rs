@@ -4,11 +4,12 @@ use std::fmt;
 
 use bevy_ecs::component::Component;
 use bevy_ecs::message::Message;
+use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::device::{CameraRole, LinkState};
-use crate::id::StreamId;
+use crate::id::{StableId, StreamId};
 use crate::job::{JobId, JobOutput};
 use crate::range::RangeProtocol;
 use crate::time::{Mono, UtcOffset};
@@ -111,6 +112,8 @@ pub enum Payload {
     JobDone {
         /// Which.
         job: JobId,
+        /// The frame it looked at.
+        frame: StableId,
         /// How long it ran, in nanoseconds. In a replay what it took in the live run.
         took_ns: u64,
         /// What it found.
@@ -120,6 +123,8 @@ pub enum Payload {
     JobMissed {
         /// Which.
         job: JobId,
+        /// The frame it looked at.
+        frame: StableId,
     },
     /// The date has become known, or better known.
     Utc(UtcOffset),
@@ -219,6 +224,10 @@ pub struct SegmentStarted {
     pub segment: u32,
 }
 
+/// The newest random seed. Written by Ingress.
+#[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RandomSeed(pub u64);
+
 /// The app has been asked to end. Written by Ingress.
 #[derive(Message, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShutdownRequested;
@@ -228,5 +237,6 @@ crate::kinds! {
     SerialBytes => "serial_bytes",
     DeviceEvent => "device_event",
     SegmentStarted => "segment_started",
+    RandomSeed => "random_seed",
     ShutdownRequested => "shutdown_requested",
 }

@@ -2,14 +2,20 @@
 
 use std::fmt;
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::message::Message;
+use bevy_ecs::resource::Resource;
+use bevy_ecs::schedule::SystemSet;
 use serde::{Deserialize, Serialize};
 
-use crate::id::StableId;
+use crate::id::{StableId, StreamId};
 use crate::perception::{Detection, RoadMasks};
+use crate::time::Mono;
 
 /// What a job computes. At most one job of each role runs at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// As a system set, it holds the system that asks for jobs of the role.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobRole {
     /// Where the road and its lines are.
@@ -106,7 +112,77 @@ pub struct JobMissed {
     pub frame: StableId,
 }
 
+/// A job that has been started and has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// Which.
+    pub job: JobId,
+    /// The frame it looks at; it stays in the world until the result has passed Record.
+    pub frame: StableId,
+    /// When it was started.
+    pub started: Mono,
+}
+
+/// The jobs of one role.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobQueue {
+    /// The newest frame that waits, one a camera.
+    pub waiting: BTreeMap<StreamId, StableId>,
+    /// The job that runs.
+    pub running: Option<Running>,
+    /// The camera that was served last; the next one in order is served next.
+    pub served: StreamId,
+    /// Jobs started.
+    pub started: u64,
+    /// Jobs that ended with a result.
+    pub done: u64,
+    /// Jobs that ended without one.
+    pub failed: u64,
+    /// Jobs that did not end before their deadline.
+    pub missed: u64,
+    /// Waiting frames that a newer one replaced.
+    pub replaced: u64,
+}
+
+/// What is waited for and what runs. Written by `jobs::dispatch`.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// The queue of each role that has been asked for.
+    pub queues: BTreeMap<JobRole, JobQueue>,
+}
+
+impl Jobs {
+    /// The jobs that run, in order of role.
+    pub fn running(&self) -> impl Iterator<Item = &Running> {
+        self.queues.values().filter_map(|queue| queue.running.as_ref())
+    }
+
+    /// Whether a job waits for, or looks at, `frame`.
+    pub fn holds(&self, frame: StableId) -> bool {
+        self.queues.values().any(|queue| {
+            queue.running.is_some_and(|running| running.frame == frame)
+                || queue.waiting.get(&frame.stream) == Some(&frame)
+        })
+    }
+}
+
+/// Whether the model of each role can be run, and why not. From the config and the files found at start.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// By role: the name of the model, or the reason why there is none.
+    pub roles: BTreeMap<JobRole, Result<String, String>>,
+}
+
+impl ModelStatus {
+    /// Whether jobs of this role may be asked for.
+    pub fn ready(&self, role: JobRole) -> bool {
+        matches!(self.roles.get(&role), Some(Ok(_)))
+    }
+}
+
 crate::kinds! {
+    Jobs => "jobs",
+    ModelStatus => "model_status",
     JobRequest => "job_request",
     JobResult => "job_result",
     JobMissed => "job_missed",

@@ -1,9 +1,12 @@
 //! What was seen in pictures.
 
+use std::collections::BTreeMap;
+
 use bevy_ecs::component::Component;
+use bevy_ecs::resource::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::id::StableId;
+use crate::id::{StableId, StreamId};
 use crate::time::Mono;
 
 /// A black and white picture, run-length encoded row by row: runs alternate, beginning with a (possibly empty) black one.
@@ -161,6 +164,23 @@ pub struct Detections {
     pub boxes: Option<Vec<Detection>>,
 }
 
+/// What has been asked for of a camera's frames. Written by the capability that asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Number of the newest frame that was considered.
+    pub considered: u64,
+    /// When the newest frame that was asked for was captured.
+    pub asked: Option<Mono>,
+}
+
+/// Frames for which segmentation was asked, by camera. Written by `lanes::request`.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationAsked(pub BTreeMap<StreamId, Asked>);
+
+/// Frames for which detection was asked, by camera. Written by `obstacles::request`.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DetectionAsked(pub BTreeMap<StreamId, Asked>);
+
 /// What is known of the ego lane of a camera: the newest estimate and the frame it was made from.
 /// Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -196,6 +216,8 @@ crate::kinds! {
     Segmentation => "segmentation",
     LaneEstimate => "lane_estimate",
     Detections => "detections",
+    SegmentationAsked => "segmentation_asked",
+    DetectionAsked => "detection_asked",
     EgoLane => "ego_lane",
     Obstacles => "obstacles",
 }

@@ -3,6 +3,7 @@
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
+use crate::input::Stamp;
 use crate::time::Mono;
 
 /// How a fix was made (NMEA GGA quality indicator).
@@ -32,6 +33,7 @@ pub enum FixQuality {
 
 /// One fix: everything that the receiver said for one moment. Spawned by `gps::parse`, lives for a tick.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[require(Stamp)]
 pub struct GpsFix {
     /// Degrees north of the equator, WGS 84.
     pub latitude_deg: f64,

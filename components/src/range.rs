@@ -3,6 +3,7 @@
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
+use crate::input::Stamp;
 use crate::time::Mono;
 
 /// How a range finder speaks.
@@ -18,6 +19,7 @@ pub enum RangeProtocol {
 
 /// One distance. Spawned by `range::parse`, lives for a tick.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[require(Stamp)]
 pub struct RangeReading {
     /// Metres from the sensor's face to whatever it sees.
     pub distance_m: f32,

@@ -1,11 +1,25 @@
 //! What happens in Waywarden: one module a capability, each a Bevy plugin of free functions, and the machinery that
 //! they stand on: tick, ingress, jobs, record and replay.
 
+mod budget;
 pub mod camera;
+pub mod clock;
+pub mod devices;
 pub mod gps;
+pub mod health;
 pub mod import;
 pub mod inference;
+pub mod ingress;
+pub mod jobs;
+pub mod lanes;
 pub mod models;
+pub mod obstacles;
 pub mod range;
+pub mod record;
+pub mod registry;
+pub mod replay;
+pub mod retire;
+pub mod session;
 pub mod simulate;
+pub mod tick;
 pub mod voice;

@@ -1,0 +1,36 @@
+//! The only place that reads the computer's clocks: the device edge. Systems read the tick's [`Clock`] instead.
+//!
+//! [`Clock`]: waywarden_components::time::Clock
+
+use nix::time::{ClockId, clock_gettime};
+use waywarden_components::time::{Mono, UtcOffset, UtcSource};
+
+/// Time since the computer booted, sleep included.
+pub fn boottime() -> Mono {
+    read(ClockId::CLOCK_BOOTTIME).unwrap_or_default()
+}
+
+/// The date as this computer's clock has it, unless it stands before the year 2020: a board without a battery wakes up
+/// in 1970.
+pub fn system_utc() -> Option<UtcOffset> {
+    const YEAR_2020_NS: u64 = 1_577_836_800_000_000_000;
+    let utc = read(ClockId::CLOCK_REALTIME)?;
+    if utc.0 < YEAR_2020_NS {
+        return None;
+    }
+    let offset_ns = i64::try_from(utc.0).ok()? - i64::try_from(boottime().0).ok()?;
+    // Whether a time server keeps it is not known here: call it the clock chip's, to the second.
+    Some(UtcOffset { offset_ns, source: UtcSource::Rtc, uncertainty_ns: 1_000_000_000 })
+}
+
+/// CPU time that this process has used, in seconds.
+pub fn process_cpu_seconds() -> f64 {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Mono::as_secs_f64).unwrap_or_default()
+}
+
+fn read(id: ClockId) -> Option<Mono> {
+    let time = clock_gettime(id).ok()?;
+    let seconds = u64::try_from(time.tv_sec()).ok()?;
+    let nanos = u64::try_from(time.tv_nsec()).ok()?;
+    Some(Mono(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
+}

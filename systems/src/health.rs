@@ -1,0 +1,137 @@
+//! Health: how each device is, and why, in words that a person can act on.
+
+use std::time::Duration;
+
+use bevy_app::{App, Plugin};
+use bevy_ecs::prelude::*;
+use waywarden_components::prelude::*;
+
+use crate::registry::Register;
+
+/// Judges devices by what comes from them.
+#[derive(Resource, Clone, Debug)]
+pub struct HealthPlugin {
+    /// A device that is connected and has delivered nothing for this long is degraded.
+    pub stale_after: Duration,
+    /// Names of the streams, for notices.
+    pub names: Vec<(StreamId, String)>,
+}
+
+impl Plugin for HealthPlugin {
+    fn build(&self, app: &mut App) {
+        app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
+        app.add_systems(Understand, assess);
+    }
+}
+
+impl HealthPlugin {
+    fn name(&self, stream: StreamId) -> String {
+        self.names
+            .iter()
+            .find(|(id, _)| *id == stream)
+            .map_or_else(|| format!("stream {}", stream.0), |(_, name)| name.clone())
+    }
+}
+
+/// What is known of a device, for its judgement.
+type Device<'a> = (
+    &'a StableId,
+    &'a Link,
+    &'a Counters,
+    Option<&'a Camera>,
+    Option<&'a Gate>,
+    Option<&'a GpsState>,
+    Option<&'a RangeState>,
+    &'a mut Health,
+);
+
+/// Judges every device, and tells the log what has changed.
+pub fn assess(
+    mut devices: Query<Device>,
+    models: Res<ModelStatus>,
+    plugin: Res<HealthPlugin>,
+    clock: Res<Clock>,
+    mut notices: MessageWriter<Notice>,
+) {
+    let mut changed = Vec::new();
+    for (id, link, counters, camera, gate, gps, range, mut health) in &mut devices {
+        let (state, reason) = judge_link(link, counters, &clock, plugin.stale_after)
+            .or_else(|| gate.and_then(judge_frames))
+            .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, plugin.stale_after)))
+            .or_else(|| range.and_then(judge_range))
+            .or_else(|| camera.and_then(|camera| judge_models(camera, &models)))
+            .unwrap_or((FunctionState::Active, String::new()));
+        if health.state != state || health.reason != reason {
+            changed.push((*id, state, reason.clone()));
+            *health = Health { state, reason };
+        }
+    }
+    changed.sort_unstable_by_key(|(id, ..)| *id);
+    for (id, state, reason) in changed {
+        let level = match state {
+            FunctionState::Fault => NoticeLevel::Error,
+            FunctionState::Degraded => NoticeLevel::Warning,
+            FunctionState::Off | FunctionState::Standby | FunctionState::Active => NoticeLevel::Info,
+        };
+        let state = format!("{state:?}").to_lowercase();
+        let text = if reason.is_empty() { state } else { format!("{state}: {reason}") };
+        notices.write(Notice { level, source: plugin.name(id.stream), text });
+    }
+}
+
+type Judgement = Option<(FunctionState, String)>;
+
+fn judge_link(link: &Link, counters: &Counters, clock: &Clock, stale_after: Duration) -> Judgement {
+    match &link.state {
+        LinkState::Lost(reason) => Some((FunctionState::Degraded, format!("lost, being tried again: {reason}"))),
+        LinkState::Failed(reason) => Some((FunctionState::Fault, reason.clone())),
+        LinkState::Ended => Some((FunctionState::Standby, "at its end".to_owned())),
+        LinkState::Connecting => Some((FunctionState::Standby, "being opened".to_owned())),
+        LinkState::Connected => match counters.last {
+            None if clock.now.since(link.since) < stale_after => {
+                Some((FunctionState::Standby, "waiting for the first sample".to_owned()))
+            }
+            None => Some((FunctionState::Degraded, "connected, but nothing has come: check the cable".to_owned())),
+            Some(last) if clock.now.since(last) >= stale_after => {
+                Some((FunctionState::Degraded, "silent: check the cable and the device".to_owned()))
+            }
+            Some(_) => None,
+        },
+    }
+}
+
+fn judge_frames(gate: &Gate) -> Judgement {
+    // Every frame so far was broken: the camera does not speak JPEG.
+    (gate.broken > 0 && gate.judged == 0)
+        .then(|| (FunctionState::Fault, "no frame can be decoded: is it set to MJPEG?".to_owned()))
+}
+
+fn judge_gps(gps: &GpsState, clock: &Clock, stale_after: Duration) -> Judgement {
+    match (gps.last_fix, &gps.binary) {
+        (Some(fix), _) if clock.now.since(fix) < stale_after => None,
+        (_, Some(protocol)) if gps.good == 0 => {
+            Some((FunctionState::Fault, format!("speaks {protocol}: switch it to NMEA")))
+        }
+        (Some(_), _) => Some((FunctionState::Degraded, "no fix: no view of the sky?".to_owned())),
+        (None, _) => Some((FunctionState::Standby, "no fix yet".to_owned())),
+    }
+}
+
+fn judge_range(range: &RangeState) -> Judgement {
+    let (read, bad) = (range.valid + range.invalid, range.bad);
+    (read == 0 && bad > 20).then(|| {
+        (FunctionState::Fault, "nothing that it says can be read: check `protocol` and the baud rate".to_owned())
+    })
+}
+
+fn judge_models(camera: &Camera, models: &ModelStatus) -> Judgement {
+    if camera.role != CameraRole::Front {
+        return None;
+    }
+    let missing: Vec<String> = models
+        .roles
+        .iter()
+        .filter_map(|(role, status)| status.as_ref().err().map(|reason| format!("no {role}: {reason}")))
+        .collect();
+    (!missing.is_empty()).then(|| (FunctionState::Degraded, missing.join("; ")))
+}

@@ -1,0 +1,159 @@
+//! The only door into the world.
+//!
+//! One exclusive system takes what its [`Source`] has for this tick, in a fixed order, and turns each item into an
+//! entity or message with a stable id. It moves bytes and parses nothing. What passes is kept for the journal, so that
+//! a replay, whose source is that journal, puts the same things into the world in the same ticks.
+
+mod channel;
+mod live;
+
+use bevy_app::{App, Plugin};
+use bevy_ecs::message::Messages;
+use bevy_ecs::prelude::*;
+use waywarden_components::prelude::*;
+
+pub use channel::{Delivery, Inlet, Outlet, channel};
+pub use live::{Control, LiveSettings, LiveSource, Wake, wake};
+
+use crate::devices::DeviceIndex;
+use crate::jobs::{Arrivals, JobRunner};
+use crate::record::Recorder;
+use crate::registry::Register;
+use crate::tick::Activity;
+
+/// What a tick is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    /// Its number, from 1.
+    pub tick: u64,
+    /// When it began.
+    pub now: Mono,
+    /// What came, in the order in which it is admitted.
+    pub inputs: Vec<Input>,
+}
+
+/// Where ticks come from: devices and the clock, or a journal.
+pub trait Source: Send + Sync {
+    /// Waits until the next tick is due. False when there is none: the recording is at its end, or the app is.
+    fn wait(&mut self) -> bool;
+
+    /// What there is for the tick that is due.
+    fn take(&mut self) -> Incoming;
+}
+
+/// The door: where ticks come from, and how results of jobs come back.
+#[derive(Resource)]
+pub struct Door {
+    /// Where ticks come from.
+    pub source: Box<dyn Source>,
+    /// How results of jobs come back.
+    pub arrivals: Arrivals,
+}
+
+/// What has passed the door in this tick, for the journal.
+#[derive(Resource, Default)]
+pub struct Passed(pub Option<Incoming>);
+
+/// Wires the door.
+pub struct IngressPlugin;
+
+impl Plugin for IngressPlugin {
+    fn build(&self, app: &mut App) {
+        app.init_resource::<Passed>().init_resource::<RandomSeed>();
+        app.exempt::<Passed>("is the journal itself")
+            .exempt::<Door>("the outside")
+            .state_resource::<RandomSeed>()
+            .payload::<Frame>("the input itself: journalled once, findings about it are digested")
+            .payload::<AudioChunk>("the input itself: journalled once, findings about it are digested")
+            .tick_message::<DeviceEvent>()
+            .tick_message::<SegmentStarted>()
+            .tick_message::<ShutdownRequested>()
+            .tick_message::<SerialBytes>();
+        app.add_systems(Ingress, drain);
+    }
+}
+
+/// Takes what there is for this tick and admits it.
+pub fn drain(world: &mut World) {
+    let mut incoming = world.resource_scope(|world, mut door: Mut<Door>| {
+        let mut incoming = door.source.take();
+        world.resource_scope(|world, mut runner: Mut<JobRunner>| {
+            door.arrivals.arrive(&mut incoming, world.resource::<Jobs>(), &mut runner);
+        });
+        incoming
+    });
+    // A boundary comes before everything else in its tick, and before the clock: the snapshot is the world as the
+    // tick before left it.
+    incoming.inputs.sort_by_key(|input| !matches!(input.payload, Payload::Boundary { .. }));
+    if let Some(Input { payload: Payload::Boundary { segment, reason }, .. }) = incoming.inputs.first() {
+        Recorder::save_snapshot(world, incoming.tick, incoming.now, *segment, *reason);
+    }
+    let mut clock = world.resource_mut::<Clock>();
+    clock.tick = incoming.tick;
+    clock.now = incoming.now;
+    for input in &incoming.inputs {
+        admit(world, input);
+    }
+    world.insert_resource(Activity { inputs: incoming.inputs.len() });
+    world.insert_resource(Passed(Some(incoming)));
+}
+
+/// Puts one input into the world.
+fn admit(world: &mut World, input: &Input) {
+    let Input { stream, seq, captured, payload } = input;
+    let (id, stamp) = (StableId::new(*stream, *seq), Stamp { captured: *captured, seq: *seq });
+    match payload {
+        Payload::Frame(jpeg) => {
+            count(world, *stream, *captured, jpeg.len());
+            world.spawn((id, stamp, Frame { jpeg: jpeg.clone() }));
+        }
+        Payload::Audio(pcm) => {
+            count(world, *stream, *captured, pcm.len());
+            world.spawn((id, stamp, AudioChunk { pcm: pcm.clone() }));
+        }
+        Payload::Serial(bytes) => {
+            count(world, *stream, *captured, bytes.len());
+            write(world, SerialBytes { stream: *stream, captured: *captured, bytes: bytes.clone() });
+        }
+        Payload::Dropped { policy, count } => {
+            if let Some(mut counters) = device::<Counters>(world, *stream) {
+                counters.dropped += count;
+            }
+            write(world, DeviceEvent::Dropped { stream: *stream, policy: *policy, count: *count });
+        }
+        Payload::Link(state) => {
+            if let Some(mut link) = device::<Link>(world, *stream) {
+                *link = Link { state: state.clone(), since: *captured };
+            }
+            write(world, DeviceEvent::Link { stream: *stream, at: *captured, state: state.clone() });
+        }
+        Payload::JobDone { job, frame, took_ns, output } => {
+            write(world, JobResult { job: *job, frame: *frame, took_ns: *took_ns, output: output.clone() });
+        }
+        Payload::JobMissed { job, frame } => write(world, JobMissed { job: *job, frame: *frame }),
+        Payload::Utc(utc) => world.resource_mut::<Clock>().utc = Some(*utc),
+        Payload::Seed(seed) => world.insert_resource(RandomSeed(*seed)),
+        Payload::Boundary { segment, .. } => write(world, SegmentStarted { segment: *segment }),
+        Payload::Shutdown => write(world, ShutdownRequested),
+    }
+}
+
+fn write<M: bevy_ecs::message::Message>(world: &mut World, message: M) {
+    world.resource_mut::<Messages<M>>().write(message);
+}
+
+fn device<T: Component<Mutability = bevy_ecs::component::Mutable>>(
+    world: &mut World,
+    stream: StreamId,
+) -> Option<Mut<'_, T>> {
+    let entity = world.resource::<DeviceIndex>().get(stream)?;
+    world.get_mut::<T>(entity)
+}
+
+fn count(world: &mut World, stream: StreamId, at: Mono, bytes: usize) {
+    if let Some(mut counters) = device::<Counters>(world, stream) {
+        counters.received += 1;
+        counters.bytes += bytes as u64;
+        counters.last = Some(at);
+    }
+}

@@ -1,0 +1,128 @@
+//! Bounded channels from device threads to the door. Each is named for what it drops when full, and counts it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
+use waywarden_components::prelude::*;
+
+use super::live::Wake;
+
+/// One item on its way to the door.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// When it was captured.
+    pub captured: Mono,
+    /// What it is.
+    pub payload: Payload,
+}
+
+/// The device thread's end.
+#[derive(Clone)]
+pub struct Outlet {
+    sender: Sender<Delivery>,
+    /// To take the oldest out again when it has to make room.
+    receiver: Receiver<Delivery>,
+    dropped: Arc<AtomicU64>,
+    policy: DropPolicy,
+    wake: Wake,
+}
+
+/// The door's end.
+pub struct Inlet {
+    /// The stream it carries.
+    pub stream: StreamId,
+    policy: DropPolicy,
+    receiver: Receiver<Delivery>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The door is gone: the app is ending.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the app is ending")]
+pub struct Closed;
+
+/// A channel for `capacity` items of `stream`.
+pub fn channel(stream: StreamId, capacity: usize, policy: DropPolicy, wake: Wake) -> (Outlet, Inlet) {
+    let (sender, receiver) = bounded(capacity.max(1));
+    let dropped = Arc::new(AtomicU64::new(0));
+    let outlet = Outlet { sender, receiver: receiver.clone(), dropped: dropped.clone(), policy, wake };
+    (outlet, Inlet { stream, policy, receiver, dropped })
+}
+
+impl Outlet {
+    /// Hands an item over and wakes the tick.
+    ///
+    /// # Errors
+    /// [`Closed`] when a blocking sender was not heard for a second: the app is ending.
+    pub fn send(&self, captured: Mono, payload: Payload) -> Result<(), Closed> {
+        let mut delivery = Delivery { captured, payload };
+        loop {
+            match self.sender.try_send(delivery) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return Err(Closed),
+                Err(TrySendError::Full(back)) => match self.policy {
+                    DropPolicy::KeepOldest => {
+                        self.dropped.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    DropPolicy::KeepNewest => {
+                        if self.receiver.try_recv().is_ok() {
+                            self.dropped.fetch_add(1, Ordering::Relaxed);
+                        }
+                        delivery = back;
+                    }
+                    DropPolicy::Block => match self.sender.send_timeout(back, std::time::Duration::from_secs(1)) {
+                        Ok(()) => break,
+                        Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => return Err(Closed),
+                    },
+                },
+            }
+        }
+        self.wake.wake();
+        Ok(())
+    }
+}
+
+impl Inlet {
+    /// Items that were dropped since the last call, if any.
+    pub(super) fn take_dropped(&self) -> Option<Payload> {
+        let count = self.dropped.swap(0, Ordering::Relaxed);
+        (count > 0).then_some(Payload::Dropped { policy: self.policy, count })
+    }
+
+    /// What waits now; what arrives meanwhile waits for the next tick.
+    pub(super) fn drain(&self) -> impl Iterator<Item = Delivery> {
+        self.receiver.try_iter().take(self.receiver.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingress::wake;
+
+    fn serial(n: u8) -> Payload {
+        Payload::Serial(bytes::Bytes::copy_from_slice(&[n]))
+    }
+
+    fn sent(policy: DropPolicy) -> (Vec<Payload>, Option<Payload>) {
+        let (outlet, inlet) = channel(StreamId(1), 2, policy, wake().0);
+        for n in 0..5 {
+            outlet.send(Mono(n.into()), serial(n)).expect("the inlet is there");
+        }
+        (inlet.drain().map(|delivery| delivery.payload).collect(), inlet.take_dropped())
+    }
+
+    #[test]
+    fn keep_newest_drops_the_oldest() {
+        let dropped = Payload::Dropped { policy: DropPolicy::KeepNewest, count: 3 };
+        assert_eq!(sent(DropPolicy::KeepNewest), (vec![serial(3), serial(4)], Some(dropped)));
+    }
+
+    #[test]
+    fn keep_oldest_drops_the_new() {
+        let dropped = Payload::Dropped { policy: DropPolicy::KeepOldest, count: 3 };
+        assert_eq!(sent(DropPolicy::KeepOldest), (vec![serial(0), serial(1)], Some(dropped)));
+    }
+}

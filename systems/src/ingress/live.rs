@@ -1,0 +1,214 @@
+//! Ticks of a live run: absolute deadlines, early wake-ups, what the devices sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use waywarden_components::prelude::*;
+
+use super::channel::Inlet;
+use super::{Incoming, Source};
+use crate::clock::boottime;
+use crate::tick::Stages;
+
+/// Wakes the tick before its deadline because something has arrived. Cheap to clone, never blocks.
+#[derive(Clone)]
+pub struct Wake(Sender<()>);
+
+impl Wake {
+    /// Wakes the tick. A tick that is already called for is not called for twice.
+    pub fn wake(&self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// A wake-up call and the end that hears it.
+pub fn wake() -> (Wake, Receiver<()>) {
+    let (sender, receiver) = bounded(1);
+    (Wake(sender), receiver)
+}
+
+/// How live ticks are paced and recordings cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveSettings {
+    /// Time from deadline to deadline.
+    pub period: Duration,
+    /// Least time between two ticks, so that bursts of input share one.
+    pub min_gap: Duration,
+    /// A new segment starts after this time; never, if nothing is recorded.
+    pub segment: Option<Duration>,
+    /// The run ends after this time.
+    pub duration: Option<Duration>,
+}
+
+impl Default for LiveSettings {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_millis(10),
+            min_gap: Duration::from_millis(2),
+            segment: Some(Duration::from_secs(60)),
+            duration: None,
+        }
+    }
+}
+
+/// Wishes of other threads that become inputs: an orderly end, a new segment.
+#[derive(Clone, Default)]
+pub struct Control(Arc<[AtomicU8; 2]>);
+
+impl Control {
+    /// Asks for an orderly end.
+    pub fn shut_down(&self) {
+        self.0[0].store(1, Ordering::Relaxed);
+    }
+
+    /// Asks for a new segment.
+    pub fn new_segment(&self, reason: BoundaryReason) {
+        self.0[1].store(if reason == BoundaryReason::Gap { 2 } else { 1 }, Ordering::Relaxed);
+    }
+
+    fn take_shutdown(&self) -> bool {
+        self.0[0].load(Ordering::Relaxed) == 1
+    }
+
+    fn take_boundary(&self) -> Option<BoundaryReason> {
+        match self.0[1].swap(0, Ordering::Relaxed) {
+            0 => None,
+            2 => Some(BoundaryReason::Gap),
+            _ => Some(BoundaryReason::Size),
+        }
+    }
+}
+
+/// The devices and the clock as a source of ticks.
+pub struct LiveSource {
+    settings: LiveSettings,
+    inlets: Vec<Inlet>,
+    wake: Receiver<()>,
+    control: Control,
+    stages: Stages,
+    started: Mono,
+    deadline: Mono,
+    tick: u64,
+    now: Mono,
+    numbers: BTreeMap<StreamId, u64>,
+    segment: u32,
+    segment_started: Mono,
+    first: Vec<Payload>,
+    ended: bool,
+}
+
+impl LiveSource {
+    /// A source of ticks from `inlets`, in their order. The inputs in `first` enter with the first tick.
+    pub fn new(
+        settings: LiveSettings,
+        inlets: Vec<Inlet>,
+        wake: Receiver<()>,
+        control: Control,
+        stages: Stages,
+        first: Vec<Payload>,
+    ) -> Self {
+        let now = boottime();
+        Self {
+            settings,
+            inlets,
+            wake,
+            control,
+            stages,
+            started: now,
+            deadline: now,
+            tick: 0,
+            now,
+            numbers: BTreeMap::new(),
+            segment: 0,
+            segment_started: now,
+            first,
+            ended: false,
+        }
+    }
+
+    /// Counts how late this tick is for every deadline that has passed, the missed ones too.
+    fn meet_deadlines(&mut self) {
+        while self.deadline <= self.now {
+            self.stages.record("lateness", self.now.since(self.deadline));
+            self.deadline = self.deadline + self.settings.period;
+        }
+    }
+
+    fn boundary(&mut self) -> Option<Payload> {
+        if self.tick == 1 {
+            return Some(Payload::Boundary { segment: 0, reason: BoundaryReason::Start });
+        }
+        let length = self.settings.segment?;
+        let reason = match self.control.take_boundary() {
+            Some(reason) => reason,
+            None if self.now.since(self.segment_started) >= length => BoundaryReason::Time,
+            None => return None,
+        };
+        self.segment += 1;
+        self.segment_started = self.now;
+        Some(Payload::Boundary { segment: self.segment, reason })
+    }
+}
+
+impl Source for LiveSource {
+    fn wait(&mut self) -> bool {
+        if self.ended {
+            return false;
+        }
+        let earliest = self.now + self.settings.min_gap;
+        loop {
+            let now = boottime();
+            if now >= self.deadline {
+                self.now = now;
+                self.meet_deadlines();
+                return true;
+            }
+            match self.wake.recv_timeout(self.deadline.since(now)) {
+                Ok(()) => {
+                    let until = earliest.min(self.deadline);
+                    std::thread::sleep(until.since(boottime()));
+                    self.now = boottime();
+                    self.meet_deadlines();
+                    return true;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Nobody is left who could wake: the deadlines alone remain.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(self.deadline.since(boottime())),
+            }
+        }
+    }
+
+    fn take(&mut self) -> Incoming {
+        self.tick += 1;
+        let mut inputs = Vec::new();
+        let app = |payload, now| Input { stream: StreamId::APP, seq: 0, captured: now, payload };
+        inputs.extend(self.boundary().map(|payload| app(payload, self.now)));
+        inputs.extend(std::mem::take(&mut self.first).into_iter().map(|payload| app(payload, self.now)));
+        for inlet in &self.inlets {
+            let stream = inlet.stream;
+            if let Some(payload) = inlet.take_dropped() {
+                inputs.push(Input { stream, seq: 0, captured: self.now, payload });
+            }
+            for delivery in inlet.drain() {
+                let seq = match delivery.payload {
+                    Payload::Frame(_) | Payload::Audio(_) | Payload::Serial(_) => {
+                        let number = self.numbers.entry(stream).or_default();
+                        *number += 1;
+                        *number
+                    }
+                    _ => 0,
+                };
+                inputs.push(Input { stream, seq, captured: delivery.captured, payload: delivery.payload });
+            }
+        }
+        let over = self.settings.duration.is_some_and(|duration| self.now.since(self.started) >= duration);
+        if over || self.control.take_shutdown() {
+            self.ended = true;
+            inputs.push(app(Payload::Shutdown, self.now));
+        }
+        Incoming { tick: self.tick, now: self.now, inputs }
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs jobs on threads of their own.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bevy_ecs::resource::Resource;
+use bevy_tasks::AsyncComputeTaskPool;
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use waywarden_components::prelude::*;
+
+use crate::inference::Inference;
+use crate::ingress::Wake;
+use crate::tick::Stages;
+
+/// Results that may wait to be fetched: more than jobs can run.
+const RESULTS: usize = 64;
+
+/// A finished job.
+pub(super) struct Finished {
+    pub job: JobId,
+    pub took: Duration,
+    pub output: JobOutput,
+}
+
+/// The models and the threads that they run on.
+#[derive(Resource)]
+pub struct JobRunner {
+    engines: BTreeMap<JobRole, Arc<dyn Inference>>,
+    done: (Sender<Finished>, Receiver<Finished>),
+    wake: Option<Wake>,
+    stages: Stages,
+}
+
+impl JobRunner {
+    /// Runs jobs of the roles of `engines`; jobs of other roles are never finished by this runner. `wake` is called
+    /// when a job has ended.
+    pub fn new(engines: BTreeMap<JobRole, Arc<dyn Inference>>, wake: Option<Wake>, stages: Stages) -> Self {
+        Self { engines, done: bounded(RESULTS), wake, stages }
+    }
+
+    /// Whether jobs of this role can be run.
+    pub fn runs(&self, role: JobRole) -> bool {
+        self.engines.contains_key(&role)
+    }
+
+    /// Starts a job on the job threads.
+    pub fn start(&self, job: JobId, jpeg: Bytes) {
+        let Some(engine) = self.engines.get(&job.role).cloned() else { return };
+        let (sender, wake, stages) = (self.done.0.clone(), self.wake.clone(), self.stages.clone());
+        AsyncComputeTaskPool::get()
+            .spawn(async move {
+                let start = now();
+                let output = run(&*engine, &jpeg);
+                let took = start.elapsed();
+                stages.record(&format!("job/{}", job.role), took);
+                // Full or closed only when nobody fetches results any more: the app is ending.
+                let _ = sender.try_send(Finished { job, took, output });
+                if let Some(wake) = wake {
+                    wake.wake();
+                }
+            })
+            .detach();
+    }
+
+    /// The next finished job, if there is one.
+    pub(super) fn poll(&self) -> Option<Finished> {
+        self.done.1.try_recv().ok()
+    }
+
+    /// Waits for the next finished job.
+    pub(super) fn wait(&self, longest: Duration) -> Result<Finished, RecvTimeoutError> {
+        self.done.1.recv_timeout(longest)
+    }
+}
+
+/// A model that panics has failed at this frame; the app goes on.
+fn run(engine: &dyn Inference, jpeg: &[u8]) -> JobOutput {
+    match catch_unwind(AssertUnwindSafe(|| engine.infer_jpeg(jpeg))) {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => JobOutput::Failed(error.to_string()),
+        Err(_) => JobOutput::Failed(format!("{} panicked", engine.identity().name)),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures a job; the world gets it as an input")]
+fn now() -> Instant {
+    Instant::now()
+}

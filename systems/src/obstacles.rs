@@ -1,0 +1,73 @@
+//! Obstacles: has accepted front frames looked at by a detector, and keeps what it found.
+
+use bevy_app::{App, Plugin};
+use bevy_ecs::prelude::*;
+use waywarden_components::prelude::*;
+
+use crate::budget;
+use crate::registry::Register;
+
+/// Watches for obstacles.
+#[derive(Resource, Clone, Debug)]
+pub struct ObstaclePlugin {
+    /// Highest rate at which frames of a camera are looked at, in hertz.
+    pub rate_hz: f32,
+}
+
+impl Plugin for ObstaclePlugin {
+    fn build(&self, app: &mut App) {
+        app.insert_resource(self.clone()).init_resource::<DetectionAsked>();
+        app.exempt::<ObstaclePlugin>("the config, which the session holds")
+            .state::<Detections>()
+            .state::<Obstacles>()
+            .state_resource::<DetectionAsked>();
+        app.add_systems(Perceive, request.in_set(JobRole::Detection)).add_systems(Understand, understand);
+    }
+}
+
+/// Asks for a detection in every accepted front frame that is due.
+pub fn request(
+    frames: Query<(&StableId, &Stamp, &GateScore), With<Frame>>,
+    cameras: Query<(&StableId, &Camera)>,
+    models: Res<ModelStatus>,
+    plugin: Res<ObstaclePlugin>,
+    mut asked: ResMut<DetectionAsked>,
+    mut requests: MessageWriter<JobRequest>,
+) {
+    if !models.ready(JobRole::Detection) {
+        return;
+    }
+    let mut accepted: Vec<_> = frames.iter().filter(|(_, _, score)| score.accepted()).collect();
+    accepted.sort_unstable_by_key(|(id, ..)| **id);
+    for (id, stamp, _) in accepted {
+        let front = cameras.iter().any(|(camera, c)| camera.stream == id.stream && c.role == CameraRole::Front);
+        if front && budget::due(&mut asked.0, id, stamp.captured, budget::gap(plugin.rate_hz)) {
+            requests.write(JobRequest { role: JobRole::Detection, frame: *id });
+        }
+    }
+}
+
+/// Takes the result of a detection.
+pub fn understand(
+    mut results: MessageReader<JobResult>,
+    mut frames: Query<(&StableId, &Stamp, &mut Detections)>,
+    mut cameras: Query<(&StableId, &mut Obstacles)>,
+) {
+    for result in results.read().filter(|result| result.job.role == JobRole::Detection) {
+        let camera = cameras.iter_mut().find(|(id, _)| id.stream == result.frame.stream);
+        let Some((_, mut obstacles)) = camera else { continue };
+        let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
+        let (JobOutput::Detections(boxes), Some((id, stamp, mut detections))) = (&result.output, frame) else {
+            obstacles.failed += 1;
+            continue;
+        };
+        detections.boxes = Some(boxes.clone());
+        *obstacles = Obstacles {
+            frame: Some(*id),
+            captured: Some(stamp.captured),
+            boxes: boxes.clone(),
+            detected: obstacles.detected + 1,
+            failed: obstacles.failed,
+        };
+    }
+}

@@ -1,0 +1,180 @@
+//! The Record phase: inputs are journalled, the world is digested, what changed goes to the recorder.
+
+mod thread;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use bevy_app::{App, Plugin};
+use bevy_ecs::prelude::*;
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use waywarden_components::prelude::*;
+
+pub use thread::{Destination, RecorderSettings, RecorderThread};
+
+use crate::ingress::{Control, Incoming, Passed};
+use crate::registry::{self, Register, digest_world};
+use crate::session::{OutputsRecord, SnapshotRecord};
+
+/// Ticks that may wait for the recorder's thread, whatever their size.
+const WAITING_TICKS: usize = 8192;
+
+/// Wires the Record phase.
+pub struct RecordPlugin;
+
+impl Plugin for RecordPlugin {
+    fn build(&self, app: &mut App) {
+        app.init_resource::<TickOutcome>()
+            .exempt::<TickOutcome>("the digest itself")
+            .exempt::<Recorder>("the outside")
+            .add_systems(Record, record);
+    }
+}
+
+/// What became of the last tick.
+#[derive(Resource, Clone, Copy, Debug, Default)]
+pub struct TickOutcome {
+    /// Its number.
+    pub tick: u64,
+    /// When it began.
+    pub now: Mono,
+    /// The digest of the world at its end.
+    pub digest: u64,
+}
+
+/// What goes to the recorder's thread.
+pub(crate) enum Item {
+    /// A segment begins.
+    Snapshot(Box<SnapshotRecord>),
+    /// A tick has ended.
+    Tick(Box<(Incoming, OutputsRecord)>),
+}
+
+impl Item {
+    fn weight(&self) -> usize {
+        let values = |n: usize, bytes: usize| 64 * n + bytes;
+        match self {
+            Self::Snapshot(snapshot) => {
+                snapshot.kinds.iter().flat_map(|kind| &kind.values).map(|(_, v)| values(1, v.len())).sum()
+            }
+            Self::Tick(tick) => {
+                let (incoming, outputs) = &**tick;
+                let inputs: usize = incoming.inputs.iter().map(|input| values(1, input.payload.weight())).sum();
+                let changes = outputs.changes.iter();
+                inputs + changes.map(|c| values(1, c.value.as_ref().map_or(0, Vec::len))).sum::<usize>()
+            }
+        }
+    }
+}
+
+/// What the recorder has done, for everybody who wants to know. Outside the world.
+#[derive(Debug, Default)]
+pub struct RecorderStats {
+    /// Bytes that wait.
+    pub waiting: AtomicUsize,
+    /// Ticks written.
+    pub ticks: AtomicU64,
+    /// Segments begun.
+    pub segments: AtomicU64,
+    /// Ticks lost.
+    pub lost: AtomicU64,
+    /// Bytes written.
+    pub bytes: AtomicU64,
+}
+
+/// The world's end of the recorder: a queue bounded in bytes.
+#[derive(Resource)]
+pub struct Recorder {
+    sender: Sender<Item>,
+    limit: usize,
+    /// Waits for room instead of losing ticks: in a replay, which has time.
+    patient: bool,
+    control: Control,
+    stats: Arc<RecorderStats>,
+    /// Ticks lost since the queue was full: nothing is recorded until a snapshot makes it worth something again.
+    gap: Option<u64>,
+}
+
+impl Recorder {
+    /// A recorder and the thread that writes for it.
+    pub fn new(settings: RecorderSettings, control: Control) -> (Self, RecorderThread) {
+        let (sender, receiver) = bounded(WAITING_TICKS);
+        let stats = Arc::new(RecorderStats::default());
+        let recorder = Self {
+            sender,
+            limit: settings.queue_bytes,
+            patient: settings.patient,
+            control: control.clone(),
+            stats: stats.clone(),
+            gap: None,
+        };
+        (recorder, RecorderThread::new(settings, receiver, control, stats))
+    }
+
+    /// What it has done.
+    pub fn stats(&self) -> Arc<RecorderStats> {
+        self.stats.clone()
+    }
+
+    /// Saves the world at a boundary, before anything of the new segment has entered it.
+    pub fn save_snapshot(world: &mut World, tick: u64, now: Mono, segment: u32, reason: BoundaryReason) {
+        if !world.contains_resource::<Recorder>() {
+            return;
+        }
+        let kinds = registry::save(world);
+        let mut recorder = world.resource_mut::<Recorder>();
+        let lost_ticks = recorder.gap.take().unwrap_or_default();
+        let snapshot = SnapshotRecord { segment, reason, tick, now: now.0, lost_ticks, kinds };
+        if !recorder.push(Item::Snapshot(Box::new(snapshot))) {
+            recorder.gap = Some(lost_ticks);
+        }
+    }
+
+    fn tick(&mut self, incoming: Incoming, outputs: OutputsRecord) {
+        if self.gap.is_none() && !self.push(Item::Tick(Box::new((incoming, outputs)))) {
+            self.gap = Some(0);
+        }
+        if let Some(lost) = &mut self.gap {
+            *lost += 1;
+            self.stats.lost.fetch_add(1, Ordering::Relaxed);
+            if self.stats.waiting.load(Ordering::Relaxed) <= self.limit / 2 {
+                self.control.new_segment(BoundaryReason::Gap);
+            }
+        }
+    }
+
+    /// Whether there was room.
+    fn push(&self, item: Item) -> bool {
+        let weight = item.weight();
+        if !self.patient && self.stats.waiting.load(Ordering::Relaxed) + weight > self.limit {
+            return false;
+        }
+        self.stats.waiting.fetch_add(weight, Ordering::Relaxed);
+        let sent = if self.patient {
+            while self.stats.waiting.load(Ordering::Relaxed) > self.limit.max(2 * weight) {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+            self.sender.send(item).is_ok()
+        } else {
+            !matches!(self.sender.try_send(item), Err(TrySendError::Full(_)))
+        };
+        if !sent {
+            self.stats.waiting.fetch_sub(weight, Ordering::Relaxed);
+        }
+        sent
+    }
+}
+
+/// Digests the world and hands the tick to the recorder.
+pub fn record(world: &mut World) {
+    let incoming = world.resource_mut::<Passed>().0.take();
+    let recording = world.contains_resource::<Recorder>();
+    let mut changes = Vec::new();
+    let digest = digest_world(world, recording.then_some(&mut changes));
+    let clock = world.resource::<Clock>();
+    let outcome = TickOutcome { tick: clock.tick, now: clock.now, digest };
+    world.insert_resource(outcome);
+    if let (Some(incoming), Some(mut recorder)) = (incoming, world.get_resource_mut::<Recorder>()) {
+        recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
+    }
+}

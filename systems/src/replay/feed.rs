@@ -1,0 +1,180 @@
+//! Reads a session on a thread of its own, a bounded way ahead of the replay.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use waywarden_components::prelude::*;
+
+use super::ahead::LookAhead;
+use crate::ingress::Incoming;
+use crate::session::{From, OutputsRecord, Record, SessionError, SessionReader, SnapshotRecord};
+
+/// Records that may wait, whatever their size.
+const WAITING_STEPS: usize = 4096;
+
+/// What a replay does next.
+#[derive(Debug)]
+pub enum Step {
+    /// A segment begins. Only a replay that starts here, or comes from behind a gap, restores it.
+    Snapshot(Box<SnapshotRecord>),
+    /// A tick, and what was recorded of its outputs.
+    Tick(Incoming, Option<Box<OutputsRecord>>),
+}
+
+/// How a session is read.
+#[derive(Clone, Debug)]
+pub struct FeedSettings {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Where to begin.
+    pub from: From,
+    /// Bytes that may be read ahead.
+    pub ahead_bytes: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    steps: VecDeque<(Step, usize)>,
+    bytes: usize,
+    /// Set when the reader is done: why it failed, and the files that end in the middle.
+    end: Option<(Option<SessionError>, Vec<String>)>,
+    /// Nobody reads any more.
+    abandoned: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    limit: usize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reading end.
+pub struct Feed {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// Files that end in the middle. Complete once the feed has ended.
+    pub cuts: Vec<String>,
+}
+
+impl Feed {
+    /// Starts reading. With `look_ahead`, frames are decoded as soon as they have been read.
+    ///
+    /// # Errors
+    /// When there is nothing to read, or no thread to be had.
+    pub fn start(settings: &FeedSettings, look_ahead: Option<LookAhead>) -> Result<Self, SessionError> {
+        let mut reader = SessionReader::open(&settings.path)?;
+        reader.seek(settings.from)?;
+        let limit = settings.ahead_bytes;
+        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), limit });
+        let theirs = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("session reader".to_owned())
+            .spawn(move || {
+                let error = read(&mut reader, &theirs, look_ahead.as_ref()).err();
+                theirs.lock().end = Some((error, reader.cuts().to_vec()));
+                theirs.changed.notify_all();
+            })
+            .map_err(|source| SessionError::Io { path: settings.path.clone(), source })?;
+        Ok(Self { shared, thread: Some(thread), cuts: Vec::new() })
+    }
+
+    /// The next step; None at the end.
+    ///
+    /// # Errors
+    /// When the session is damaged: the steps before the damage have been given.
+    pub fn next(&mut self) -> Result<Option<Step>, SessionError> {
+        let mut queue = self.shared.lock();
+        loop {
+            if let Some((step, weight)) = queue.steps.pop_front() {
+                queue.bytes -= weight;
+                self.shared.changed.notify_all();
+                return Ok(Some(step));
+            }
+            if let Some((error, cuts)) = &mut queue.end {
+                self.cuts = std::mem::take(cuts);
+                return error.take().map_or(Ok(None), Err);
+            }
+            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.shared.lock().abandoned = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A reader that panicked has nothing more to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn read(reader: &mut SessionReader, shared: &Shared, look_ahead: Option<&LookAhead>) -> Result<(), SessionError> {
+    let mut tick: Option<Incoming> = None;
+    while let Some(record) = reader.read()? {
+        let step = match record {
+            Record::Outputs(outputs) => match tick.take() {
+                // Outputs follow the inputs of their tick.
+                Some(incoming) if incoming.tick == outputs.tick => Some(Step::Tick(incoming, Some(Box::new(outputs)))),
+                Some(incoming) => Some(Step::Tick(incoming, None)),
+                None => None,
+            },
+            Record::Tick(incoming) => tick.replace(incoming).map(|before| Step::Tick(before, None)),
+            Record::Snapshot(snapshot) => {
+                if let Some(before) = tick.take()
+                    && !push(shared, look_ahead, Step::Tick(before, None))
+                {
+                    return Ok(());
+                }
+                Some(Step::Snapshot(Box::new(snapshot)))
+            }
+        };
+        if let Some(step) = step
+            && !push(shared, look_ahead, step)
+        {
+            return Ok(());
+        }
+    }
+    if let Some(last) = tick {
+        push(shared, look_ahead, Step::Tick(last, None));
+    }
+    Ok(())
+}
+
+/// Waits for room, then adds a step. False when nobody reads any more.
+fn push(shared: &Shared, look_ahead: Option<&LookAhead>, step: Step) -> bool {
+    let weight = match &step {
+        Step::Snapshot(_) => 0,
+        Step::Tick(incoming, _) => incoming.inputs.iter().map(|input| input.payload.weight()).sum(),
+    };
+    let mut queue = shared.lock();
+    while !queue.abandoned
+        && !queue.steps.is_empty()
+        && (queue.bytes + weight > shared.limit || queue.steps.len() >= WAITING_STEPS)
+    {
+        queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
+    if queue.abandoned {
+        return false;
+    }
+    if let (Some(look_ahead), Step::Tick(incoming, _)) = (look_ahead, &step) {
+        for input in &incoming.inputs {
+            if let Payload::Frame(jpeg) = &input.payload {
+                look_ahead.begin(StableId::new(input.stream, input.seq), jpeg.clone());
+            }
+        }
+    }
+    queue.bytes += weight;
+    queue.steps.push_back((step, weight));
+    shared.changed.notify_all();
+    true
+}

@@ -1,0 +1,27 @@
+//! The Retire phase: what nobody holds is despawned.
+
+use bevy_app::{App, Plugin};
+use bevy_ecs::prelude::*;
+use waywarden_components::prelude::*;
+
+use crate::registry::clear_messages;
+
+/// Wires the Retire phase.
+pub struct RetirePlugin;
+
+impl Plugin for RetirePlugin {
+    fn build(&self, app: &mut App) {
+        app.add_systems(Retire, retire);
+    }
+}
+
+/// Despawns samples and one-tick findings, unless a job waits for them or looks at them; forgets the tick's messages.
+pub fn retire(world: &mut World) {
+    let mut samples = world.query_filtered::<(Entity, &StableId), With<Stamp>>();
+    let jobs = world.resource::<Jobs>();
+    let gone: Vec<Entity> = samples.iter(world).filter(|(_, id)| !jobs.holds(**id)).map(|(entity, _)| entity).collect();
+    for entity in gone {
+        world.despawn(entity);
+    }
+    clear_messages(world);
+}

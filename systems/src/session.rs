@@ -1,0 +1,15 @@
+//! Sessions on disk: MCAP files that open in Foxglove, and from which a drive can be run again bit for bit.
+//!
+//! The format is described in `docs/session-format.md`; change both together.
+
+pub mod format;
+mod foxglove;
+mod reader;
+mod writer;
+
+pub use format::{
+    BuildInfo, FORMAT_MAJOR, FORMAT_MINOR, ModelInfo, Origin, OutputsRecord, SessionInfo, SnapshotRecord,
+};
+pub use foxglove::Publisher;
+pub use reader::{From, Record, SessionError, SessionReader};
+pub use writer::{SegmentWriter, WriteError};

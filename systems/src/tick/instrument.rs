@@ -1,0 +1,215 @@
+//! Measuring and disturbing systems from outside: each one is wrapped, none needs to know.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bevy_ecs::change_detection::{CheckChangeTicks, Tick};
+use bevy_ecs::prelude::*;
+use bevy_ecs::schedule::{InternedSystemSet, SystemWithAccess};
+use bevy_ecs::system::{RunSystemError, SystemAccess, SystemIn, SystemStateFlags};
+use bevy_ecs::world::{DeferredWorld, unsafe_world_cell::UnsafeWorldCell};
+use bevy_utils::prelude::DebugName;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Longest delay that jitter puts before a system.
+const LONGEST_DELAY: Duration = Duration::from_micros(200);
+
+/// How long something took, over and over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageSummary {
+    /// How often.
+    pub n: u64,
+    /// Median in milliseconds.
+    pub p50_ms: f64,
+    /// 95th percentile in milliseconds.
+    pub p95_ms: f64,
+    /// 99th percentile in milliseconds.
+    pub p99_ms: f64,
+    /// Longest, in milliseconds.
+    pub max_ms: f64,
+}
+
+/// Times by name: of phases, systems, and whatever else is measured outside the world.
+#[derive(Clone, Debug, Default)]
+pub struct Stages(Arc<Mutex<BTreeMap<String, Histogram<u64>>>>);
+
+impl Stages {
+    /// Adds one measurement.
+    pub fn record(&self, name: &str, took: Duration) {
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        if let Some(histogram) = stages.get_mut(name) {
+            histogram.saturating_record(ns);
+        } else if let Ok(mut histogram) = Histogram::new_with_bounds(1, 3_600_000_000_000, 2) {
+            histogram.saturating_record(ns);
+            stages.insert(name.to_owned(), histogram);
+        }
+    }
+
+    /// What was measured, by name.
+    pub fn summary(&self) -> BTreeMap<String, StageSummary> {
+        let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ms = |ns: u64| ns as f64 / 1e6;
+        stages
+            .iter()
+            .map(|(name, h)| {
+                let summary = StageSummary {
+                    n: h.len(),
+                    p50_ms: ms(h.value_at_quantile(0.5)),
+                    p95_ms: ms(h.value_at_quantile(0.95)),
+                    p99_ms: ms(h.value_at_quantile(0.99)),
+                    max_ms: ms(h.max()),
+                };
+                (name.clone(), summary)
+            })
+            .collect()
+    }
+}
+
+/// What is put around systems.
+#[derive(Resource, Clone, Debug)]
+pub struct Instruments {
+    jitter: Option<u64>,
+    measure: bool,
+    /// Where times are gathered.
+    pub stages: Stages,
+}
+
+impl Instruments {
+    pub(super) fn new(jitter: Option<u64>, measure: bool) -> Self {
+        Self { jitter, measure, stages: Stages::default() }
+    }
+
+    /// Starts a watch, if anybody looks at it.
+    pub(super) fn start(&self) -> Option<Instant> {
+        self.measure.then(now)
+    }
+
+    /// Stops a watch.
+    pub(super) fn stop(&self, watch: Option<Instant>, name: &str) {
+        if let Some(start) = watch {
+            self.stages.record(name, now().duration_since(start));
+        }
+    }
+
+    /// Wraps every system of a schedule that has not been initialised yet.
+    pub(super) fn install(&self, schedule: &mut Schedule) {
+        if self.jitter.is_none() && !self.measure {
+            return;
+        }
+        let label = format!("{:?}", schedule.label()).to_lowercase();
+        let systems = &mut schedule.graph_mut().systems;
+        let keys: Vec<_> = systems.iter().map(|(key, ..)| key).collect();
+        for key in keys {
+            let Some(slot) = systems.get_mut(key) else { continue };
+            let inner = std::mem::replace(slot, SystemWithAccess::new(Box::new(IntoSystem::into_system(|| {}))));
+            let name = format!("{label}/{}", short_name(&inner.name().to_string()));
+            let seed = self.jitter.map(|seed| xxh3_64_with_seed(name.as_bytes(), seed));
+            let stages = self.measure.then(|| self.stages.clone());
+            *slot = SystemWithAccess::new(Box::new(Instrumented { inner, name, delay: seed, runs: 0, stages }));
+        }
+    }
+}
+
+/// `waywarden_systems::camera::gate` as `camera::gate`.
+fn short_name(path: &str) -> &str {
+    let path = path.split('<').next().unwrap_or(path);
+    match path.rmatch_indices("::").nth(1) {
+        Some((at, _)) => &path[at + 2..],
+        None => path,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures systems from outside; no system sees it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A system with a watch and a delay around it.
+struct Instrumented {
+    inner: SystemWithAccess,
+    name: String,
+    delay: Option<u64>,
+    runs: u64,
+    stages: Option<Stages>,
+}
+
+impl Instrumented {
+    /// Half of the runs are not delayed at all, a quarter sleeps (another thread gets the core), a quarter spins.
+    fn delay(&mut self) {
+        let Some(seed) = self.delay else { return };
+        self.runs += 1;
+        let dice = xxh3_64_with_seed(&self.runs.to_le_bytes(), seed);
+        let length = Duration::from_nanos((dice >> 8) % LONGEST_DELAY.as_nanos() as u64);
+        match dice % 4 {
+            0 => std::thread::sleep(length),
+            1 => {
+                let start = now();
+                while start.elapsed() < length {
+                    std::hint::spin_loop();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl System for Instrumented {
+    type In = ();
+    type Out = ();
+
+    fn name(&self) -> DebugName {
+        self.inner.name()
+    }
+
+    fn flags(&self) -> SystemStateFlags {
+        self.inner.flags()
+    }
+
+    #[expect(unsafe_code, reason = "hands the caller's promise on to the wrapped system unchanged")]
+    unsafe fn run_unsafe(
+        &mut self,
+        input: SystemIn<'_, Self>,
+        world: UnsafeWorldCell,
+    ) -> Result<Self::Out, RunSystemError> {
+        self.delay();
+        let start = self.stages.is_some().then(now);
+        // SAFETY: the caller upholds for `self` what `inner` asks for: `initialize` returned the access of `inner`.
+        let result = unsafe { self.inner.run_unsafe(input, world) };
+        if let (Some(stages), Some(start)) = (&self.stages, start) {
+            stages.record(&self.name, start.elapsed());
+        }
+        result
+    }
+
+    fn apply_deferred(&mut self, world: &mut World) {
+        self.inner.apply_deferred(world);
+    }
+
+    fn queue_deferred(&mut self, world: DeferredWorld) {
+        self.inner.queue_deferred(world);
+    }
+
+    fn initialize(&mut self, world: &mut World) -> SystemAccess {
+        self.inner.initialize(world)
+    }
+
+    fn check_change_tick(&mut self, check: CheckChangeTicks) {
+        self.inner.check_change_tick(check);
+    }
+
+    fn default_system_sets(&self) -> Vec<InternedSystemSet> {
+        self.inner.default_system_sets()
+    }
+
+    fn get_last_run(&self) -> Tick {
+        self.inner.get_last_run()
+    }
+
+    fn set_last_run(&mut self, last_run: Tick) {
+        self.inner.set_last_run(last_run);
+    }
+}
