@@ -1,10 +1,13 @@
 //! Cameras: the first look at every frame, and the gate that decides which ones are worth more.
 
+pub mod gate;
 pub mod jpeg;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
+
+pub use gate::GateSettings;
 
 use crate::registry::Register;
 use crate::replay::LookAhead;

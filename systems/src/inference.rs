@@ -1,30 +1,100 @@
-//! Neural networks behind one trait.
+//! Neural networks behind one trait: a picture in, masks or boxes in the frame's own coordinates out.
+//!
+//! [`prepare`] makes a network's input of a frame, [`network`] runs it, [`segment`] and [`detect`] read its output.
 
-use thiserror::Error;
-use waywarden_components::prelude::*;
+pub mod detect;
+// pub mod network;
+pub mod prepare;
+pub mod segment;
+// #[cfg(test)]
+// pub(crate) mod tiny_onnx;
 
-/// Who is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+use waywarden_components::job::{JobOutput, JobRole};
+
+use crate::camera::jpeg::{self, JpegError, RgbPicture};
+
+/// Which model computes, and on what: part of a session's metadata, compared before results are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelIdentity {
-    /// Name in the manifest or config.
+    /// Its name in the manifest; for a user's own model the name of its file.
     pub name: String,
-    /// SHA-256 of the file.
+    /// SHA-256 of its file, in lower-case hexadecimal digits.
     pub sha256: String,
-    /// What runs it, with its version.
+    /// What runs it, with its version: `rten 0.27`.
     pub engine: String,
 }
 
-/// Placeholder until merged.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct InferenceError(pub String);
+/// Why a picture gave no result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum InferenceError {
+    /// The frame cannot be decoded.
+    #[error(transparent)]
+    Jpeg(#[from] JpegError),
+    /// The picture has no pixels, too many, or another number of bytes than its size asks for.
+    #[error("a picture of {width}x{height} pixels with {bytes} bytes cannot be looked at")]
+    Picture {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Bytes in it.
+        bytes: usize,
+    },
+    /// The runtime refused or failed.
+    #[error("model {model}: {reason}")]
+    Runtime {
+        /// The model.
+        model: String,
+        /// What the runtime said.
+        reason: String,
+    },
+    /// An output is not what the decoder reads.
+    #[error("output {output} of the model has the shape {found:?}: {expected} expected")]
+    Shape {
+        /// Which, from 0.
+        output: usize,
+        /// Its shape.
+        found: Vec<usize>,
+        /// What it should be.
+        expected: String,
+    },
+    /// An output holds a probability above 1.
+    #[error("output {output} of the model holds probabilities above 1: it is not what its decoder reads")]
+    NoProbability {
+        /// Which, from 0.
+        output: usize,
+    },
+    /// An output holds a number that is infinite or none.
+    #[error("output {output} of the model holds values that are not finite")]
+    NotFinite {
+        /// Which, from 0.
+        output: usize,
+    },
+}
 
-/// A model that looks at pictures.
+/// A model that is ready to look at pictures. The same picture gives the same result, bit for bit, on any thread and
+/// with any number of threads.
 pub trait Inference: Send + Sync {
     /// What it computes.
     fn role(&self) -> JobRole;
-    /// Who it is.
+
+    /// Which model it is.
     fn identity(&self) -> &ModelIdentity;
-    /// Looks at a JPEG.
-    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError>;
+
+    /// Looks at a frame as the camera gave it.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError`] when it cannot be decoded, or as [`Self::infer_rgb`].
+    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
+        self.infer_rgb(&jpeg::decode_rgb(jpeg)?)
+    }
+
+    /// Looks at a picture. Masks cover the whole of it; boxes are in its pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError`] when the runtime fails, or gives what cannot be a result. Never panics.
+    fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError>;
 }

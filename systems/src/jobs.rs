@@ -29,7 +29,7 @@ impl Plugin for JobsPlugin {
             .tick_message::<JobMissed>()
             .exempt::<JobRunner>("threads and models; what they find comes back through Ingress");
         // All ask with the same message: its order is declared, although nothing depends on it.
-        app.configure_sets(Perceive, JobRole::ALL.chain());
+        app.configure_sets(Perceive, (JobRole::Segmentation, JobRole::Detection).chain());
         app.add_systems(Act, dispatch);
     }
 }

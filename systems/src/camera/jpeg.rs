@@ -1,1 +1,252 @@
-//! JPEG decoding: only what is needed, at the scale that is needed.
+//! JPEG decoding: only what is needed, at the scale that is needed. And the encoding of pictures that are no JPEG yet.
+//!
+//! libjpeg-turbo (TurboJPEG API) with its exact integer transforms: the same bytes give the same pixels everywhere.
+
+use std::cell::RefCell;
+
+use turbojpeg::{
+    Compressor, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvPlanesImage,
+};
+use waywarden_components::frame::{Luma, THUMBNAIL_SIDE};
+
+mod area;
+
+/// Longest side of a picture that is accepted, in pixels.
+pub const MAX_SIDE: u32 = 16_384;
+
+/// Most pixels of a picture that is accepted.
+pub const MAX_PIXELS: u64 = 64 * 1024 * 1024;
+
+/// Quality at which pictures that are no JPEG yet are encoded, of libjpeg's 1 to 100.
+pub const QUALITY: u8 = 85;
+
+/// Scans of a progressive JPEG that are accepted: a hostile file can hold thousands, each costing a pass over the picture.
+const MAX_SCANS: u32 = 100;
+
+/// Stray bytes before the end marker that are forgiven. Many USB cameras pad their pictures so; the picture is whole.
+const MAX_PADDING: u32 = 16;
+
+/// Why a picture could not be decoded or encoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JpegError {
+    /// There is not a single byte.
+    #[error("the picture is empty")]
+    Empty,
+    /// No JPEG, or one that is damaged.
+    #[error("not a JPEG that can be decoded: {0}")]
+    Broken(String),
+    /// Larger than anything that a camera gives.
+    #[error("the picture is {width}x{height} pixels: at most {MAX_SIDE} a side and {MAX_PIXELS} in all are decoded")]
+    TooLarge {
+        /// Width that the header claims, in pixels.
+        width: usize,
+        /// Height that the header claims, in pixels.
+        height: usize,
+    },
+    /// The pixels given to an encoder are not what its arguments say.
+    #[error("cannot encode a {width}x{height} picture: {reason}")]
+    BadPixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The encoder failed.
+    #[error("the JPEG encoder failed: {0}")]
+    Encoder(String),
+}
+
+/// A picture in full colour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RgbPicture {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Red, green, blue, a byte each (sRGB), row by row from the top left, without gaps: 3 x width x height bytes.
+    pub data: Vec<u8>,
+}
+
+impl RgbPicture {
+    /// Whether it has pixels, no more than are accepted, and as many bytes as that takes.
+    pub fn is_sound(&self) -> bool {
+        let (width, height) = (self.width as usize, self.height as usize);
+        check_size(width, height).is_ok() && self.data.len() == 3 * width * height
+    }
+}
+
+/// Buffers that a thread keeps from picture to picture. What is in them never matters.
+#[derive(Default)]
+struct Scratch {
+    grey: Vec<u8>,
+    sums: Vec<u32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// A new decompressor for one picture, and the picture's checked header.
+///
+/// libjpeg keeps Huffman and quantisation tables, and half-read markers, from one picture to the next: with a reused
+/// decompressor what a damaged picture gives would depend on what its thread had decoded before. A new one costs less
+/// than a microsecond.
+fn open(jpeg: &[u8]) -> Result<(Decompressor, DecompressHeader), JpegError> {
+    if jpeg.is_empty() {
+        return Err(JpegError::Empty);
+    }
+    let mut decompressor = Decompressor::new().map_err(broken)?;
+    decompressor.set_scan_limit(MAX_SCANS).map_err(broken)?;
+    let header = decompressor.read_header(jpeg).map_err(broken)?;
+    check_size(header.width, header.height)?;
+    if header.is_lossless {
+        return Err(JpegError::Broken("lossless JPEG is not supported".into()));
+    }
+    Ok((decompressor, header))
+}
+
+/// Width and height of a picture in pixels, and the whole of it as 64x64 luma bytes: every one the mean of the area that
+/// it covers, rounded. Aspect is not kept.
+///
+/// Decodes grey at the smallest scale that still has 64 pixels on either side, and averages in integers. Once a
+/// thread has seen its largest picture it allocates the result and what libjpeg needs.
+///
+/// # Errors
+///
+/// [`JpegError`] when the bytes are no JPEG, damaged, or larger than is accepted.
+pub fn thumbnail(jpeg: &[u8]) -> Result<(u32, u32, Luma), JpegError> {
+    let (mut decompressor, header) = open(jpeg)?;
+    let scale = thumbnail_scale(header.width, header.height);
+    decompressor.set_scaling_factor(scale).map_err(broken)?;
+    let (width, height) = (scale.scale(header.width), scale.scale(header.height));
+    SCRATCH.with_borrow_mut(|Scratch { grey, sums }| {
+        grey.resize(width * height, 0);
+        let image = Image { pixels: &mut grey[..], width, pitch: width, height, format: PixelFormat::GRAY };
+        forgive_padding(decompressor.decompress(jpeg, image))?;
+        let luma = area::average(grey, width, height, sums);
+        Ok((header.width as u32, header.height as u32, Luma(luma)))
+    })
+}
+
+/// The whole picture in full colour.
+///
+/// # Errors
+///
+/// [`JpegError`] when the bytes are no JPEG, damaged, or larger than is accepted.
+pub fn decode_rgb(jpeg: &[u8]) -> Result<RgbPicture, JpegError> {
+    let (mut decompressor, DecompressHeader { width, height, .. }) = open(jpeg)?;
+    let mut data = vec![0; 3 * width * height];
+    let image = Image { pixels: &mut data[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+    forgive_padding(decompressor.decompress(jpeg, image))?;
+    Ok(RgbPicture { width: width as u32, height: height as u32, data })
+}
+
+/// A baseline JPEG of a picture, chroma at half the horizontal resolution (4:2:2), as cameras give it.
+/// `quality` is libjpeg's, 1 to 100.
+///
+/// # Errors
+///
+/// [`JpegError::BadPixels`] when the picture is empty, too large or does not have the bytes that it should have.
+pub fn encode_rgb(picture: &RgbPicture, quality: u8) -> Result<Vec<u8>, JpegError> {
+    let &RgbPicture { width, height, ref data } = picture;
+    if !picture.is_sound() {
+        return Err(JpegError::BadPixels { width, height, reason: "it must have 3 bytes a pixel, and not too many" });
+    }
+    let (width, height) = (width as usize, height as usize);
+    encode(quality, |encoder| {
+        encoder.set_subsamp(Subsamp::Sub2x1)?;
+        let image = Image { pixels: &data[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+        encoder.compress_to_vec(image)
+    })
+}
+
+/// A baseline JPEG of a 4:2:2 picture in planes without gaps: `y` of width x height bytes, `u` and `v` of
+/// width/2 x height bytes, all full range (JFIF: BT.601, 0 to 255; what FFmpeg calls `yuvj422p`).
+/// `quality` is libjpeg's, 1 to 100.
+///
+/// # Errors
+///
+/// [`JpegError::BadPixels`] when the width is odd, the picture too large, or a plane not as long as it should be.
+pub fn encode_yuv422(width: u32, height: u32, y: &[u8], u: &[u8], v: &[u8], quality: u8) -> Result<Vec<u8>, JpegError> {
+    let bad = |reason| JpegError::BadPixels { width, height, reason };
+    let (w, h) = (width as usize, height as usize);
+    check_size(w, h).map_err(|_| bad("it must have pixels, and not too many"))?;
+    if w % 2 != 0 {
+        return Err(bad("4:2:2 planes need an even width"));
+    }
+    if y.len() != w * h || u.len() != w / 2 * h || v.len() != w / 2 * h {
+        return Err(bad("a plane has another length than 4:2:2 asks for"));
+    }
+    encode(quality, |encoder| {
+        encoder.compress_yuv_planes_to_vec(&YuvPlanesImage {
+            y_plane: y,
+            u_plane: u,
+            v_plane: v,
+            width: w,
+            height: h,
+            y_stride: w,
+            u_stride: w / 2,
+            v_stride: w / 2,
+            subsamp: Subsamp::Sub2x1,
+        })
+    })
+}
+
+fn encode(
+    quality: u8,
+    compress: impl FnOnce(&mut Compressor) -> turbojpeg::Result<Vec<u8>>,
+) -> Result<Vec<u8>, JpegError> {
+    Compressor::new()
+        .and_then(|mut encoder| {
+            encoder.set_quality(i32::from(quality.clamp(1, 100)))?;
+            compress(&mut encoder)
+        })
+        .map_err(|error| JpegError::Encoder(error.to_string()))
+}
+
+fn check_size(width: usize, height: usize) -> Result<(), JpegError> {
+    let side = MAX_SIDE as usize;
+    if (1..=side).contains(&width) && (1..=side).contains(&height) && width as u64 * height as u64 <= MAX_PIXELS {
+        Ok(())
+    } else {
+        Err(JpegError::TooLarge { width, height })
+    }
+}
+
+/// The smallest of libjpeg-turbo's eighths that leaves 64 pixels on either side; 1 for pictures smaller than that.
+fn thumbnail_scale(width: usize, height: usize) -> ScalingFactor {
+    (1..8)
+        .map(|eighths| ScalingFactor::new(eighths, 8))
+        .find(|scale| scale.scale(width) >= THUMBNAIL_SIDE && scale.scale(height) >= THUMBNAIL_SIDE)
+        .unwrap_or(ScalingFactor::ONE)
+}
+
+fn broken(error: turbojpeg::Error) -> JpegError {
+    match error {
+        turbojpeg::Error::TurboJpegError(message) => JpegError::Broken(message),
+        other => JpegError::Broken(other.to_string()),
+    }
+}
+
+/// TurboJPEG reports warnings as errors, with the picture decoded all the same. Only padding is forgiven: everything
+/// else means that pixels are missing or wrong.
+fn forgive_padding(result: turbojpeg::Result<()>) -> Result<(), JpegError> {
+    match result {
+        Err(turbojpeg::Error::TurboJpegError(message)) if is_padding(&message) => Ok(()),
+        result => result.map_err(broken),
+    }
+}
+
+/// Whether this is libjpeg's warning of a few stray bytes before the end marker.
+fn is_padding(message: &str) -> bool {
+    message
+        .split_once("Corrupt JPEG data: ")
+        .and_then(|(_, rest)| rest.split_once(" extraneous bytes before marker 0xd9"))
+        .and_then(|(count, _)| count.parse::<u32>().ok())
+        .is_some_and(|count| count <= MAX_PADDING)
+}
+
+#[cfg(test)]
+mod tests;
