@@ -1,1 +1,4 @@
+//! Waywarden: one headless program on a vehicle's computer that watches, listens, locates, warns, and records drives
+//! that replay bit for bit.
 
+pub mod config;
