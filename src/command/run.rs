@@ -15,7 +15,7 @@ Examples:
     waywarden run --simulate --seed 7 --duration 20 --record sessions --json
 
   On the vehicle, until it is told to end (SIGTERM or Ctrl-C):
-    waywarden run --config /etc/waywarden.toml --record /var/lib/waywarden --models /usr/share/waywarden/models";
+    waywarden run --config /etc/waywarden.toml --record /var/lib/waywarden";
 
 /// What `run` may be told.
 #[derive(Clone, Debug, clap::Args)]

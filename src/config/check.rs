@@ -73,9 +73,12 @@ fn check_lists(values: &Value, found: &mut Vec<Violation>) {
     }
 }
 
-/// The names of devices and models with their ways.
-fn names(config: &Config) -> (Vec<(Path, &str)>, Vec<(Path, &str)>) {
-    fn of<'a, T>(list: &str, items: &'a [T], name: impl Fn(&'a T) -> &'a str) -> Vec<(Path, &'a str)> {
+/// Names with their ways.
+type Names<'a> = Vec<(Path, &'a str)>;
+
+/// The names of devices, which are unique among each other, and those of models, likewise.
+fn names(config: &Config) -> [Names<'_>; 2] {
+    fn of<'a, T>(list: &str, items: &'a [T], name: impl Fn(&'a T) -> &'a str) -> Names<'a> {
         let path = Path::default().key(list);
         items.iter().enumerate().map(|(i, item)| (path.index(i).key("name"), name(item))).collect()
     }
@@ -83,12 +86,11 @@ fn names(config: &Config) -> (Vec<(Path, &str)>, Vec<(Path, &str)>) {
     devices.extend(of("microphone", &config.microphone, |microphone| &microphone.name));
     devices.extend(of("gps", &config.gps, |gps| &gps.name));
     devices.extend(of("range", &config.range, |range| &range.name));
-    (devices, of("model", &config.model, |model| &model.name))
+    [devices, of("model", &config.model, |model| &model.name)]
 }
 
 fn check_names(config: &Config, found: &mut Vec<Violation>) {
-    let (devices, models) = names(config);
-    for group in [devices, models] {
+    for group in names(config) {
         let mut seen: BTreeMap<&str, Path> = BTreeMap::new();
         for (path, name) in group {
             if !is_name(name) {
