@@ -54,6 +54,19 @@ fn the_manual_is_the_default() {
     assert_eq!(Config::from_toml(DEFAULT_TOML, "assets/waywarden.toml"), Ok(Config::default()));
 }
 
+#[test]
+fn what_the_manual_leaves_out_can_be_taken_in() {
+    let uncommented = |line: &str| match line.strip_prefix('#') {
+        Some(code) if code.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()) => code.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: String = DEFAULT_TOML.lines().map(|line| uncommented(line) + "\n").collect();
+    let config = Config::from_toml(&text, "uncommented").expect("a valid config");
+    assert_eq!(config.microphone, [Microphone::default()]);
+    assert_eq!(config.model.len(), 1);
+    assert_eq!(Config { microphone: Vec::new(), model: Vec::new(), ..config }, Config::default());
+}
+
 /// The (section, key) pairs of a config, numbers with their defaults.
 fn keys(config: &Config) -> Vec<(String, String, Value)> {
     let Value::Object(sections) = serde_json::to_value(config).unwrap() else { panic!("a config is a table") };
