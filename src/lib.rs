@@ -1,1 +1,9 @@
+//! Waywarden: one headless program on a vehicle's computer that watches, listens, locates, warns, and records drives
+//! that replay bit for bit.
 
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod failure;
+pub mod logging;
+pub mod progress;

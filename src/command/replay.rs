@@ -1,0 +1,140 @@
+//! `waywarden replay`: a session run again.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::cli::{positive, seconds};
+
+/// Examples of the help.
+pub const EXAMPLES: &str = "\
+Examples:
+  Run a session as fast as the computer can, and print a summary:
+    waywarden replay drive.mcap
+
+  Prove that it gives what was recorded, tick for tick, on four threads in another order of systems:
+    waywarden replay drive.mcap --verify --threads 4 --shuffle 1 --jitter 1
+
+  Only from the third segment on, or from a minute and a half after the start:
+    waywarden replay drive.mcap --verify --from 2
+    waywarden replay drive.mcap --from 1:30
+
+  What another config would have made of it, as a new session:
+    waywarden replay drive.mcap --config trial.toml --models models --out trial.mcap
+
+  At the speed of the drive; and figures for a program, the last line being one JSON object:
+    waywarden replay drive.mcap --speed 1
+    waywarden replay drive.mcap --json | tail -n 1";
+
+/// What `replay` may be told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// The session: a file, or the folder with its segments.
+    #[arg(value_name = "SESSION")]
+    pub session: PathBuf,
+
+    /// Compares each tick with what was recorded, and names the first difference (exit code 1).
+    #[arg(long)]
+    pub verify: bool,
+
+    /// Threads that run systems. Changes no result. Without it, threads.compute of the session's config.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: Option<u32>,
+
+    /// Shuffles the order of systems within what they declare. Changes no result.
+    #[arg(long, value_name = "SEED")]
+    pub shuffle: Option<u64>,
+
+    /// Delays systems at random. Changes no result.
+    #[arg(long, value_name = "SEED")]
+    pub jitter: Option<u64>,
+
+    /// Where results of models come from.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub jobs: JobsMode,
+
+    /// Times the speed of the drive; without it, as fast as the computer can.
+    #[arg(long, value_name = "X", value_parser = positive)]
+    pub speed: Option<f64>,
+
+    /// Where to begin: a segment's number from 0 (2), or a time since the session's start (90s, 1:30, 1:02:03.5).
+    ///
+    /// A time begins with the segment that holds it.
+    #[arg(long, value_name = "SEGMENT|TIME")]
+    pub from: Option<From>,
+
+    /// Writes what came of it to a session of its own.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// The folder with model files.
+    ///
+    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder.
+    #[arg(long, value_name = "DIR")]
+    pub models: Option<PathBuf>,
+
+    /// Another config than the session's own: what would have been.
+    #[arg(long, value_name = "FILE", conflicts_with = "verify")]
+    pub config: Option<PathBuf>,
+
+    /// Decodes nothing ahead of the tick. Slower; changes no result.
+    #[arg(long)]
+    pub no_look_ahead: bool,
+
+    /// Prints one JSON object as the last line, and no progress.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where results of models come from in a replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum JobsMode {
+    /// `run` where build, models, runtime and processor are those of the session; `recorded` where they differ;
+    /// `virtual` where the config differs or the session was imported.
+    #[default]
+    Auto,
+    /// Models run again; each result is delivered in the tick in which it was, and compared with what it was.
+    Run,
+    /// Models do not run; the recorded results are delivered.
+    Recorded,
+    /// Models run; each result is delivered after the config's virtual latency.
+    Virtual,
+}
+
+/// Where a replay begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// With this segment, counted from 0.
+    Segment(u32),
+    /// With the segment that holds this time since the session's start.
+    Time(Duration),
+}
+
+impl FromStr for From {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(segment) = text.parse() {
+            return Ok(Self::Segment(segment));
+        }
+        time(text)
+            .map(Self::Time)
+            .ok_or_else(|| "expected a segment's number (2) or a time (90s, 1:30, 1:02:03.5)".into())
+    }
+}
+
+/// Reads `90s`, `1:30` or `1:02:03.5`.
+fn time(text: &str) -> Option<Duration> {
+    if let Some(number) = text.strip_suffix('s') {
+        return if number == "0" { Some(Duration::ZERO) } else { seconds(number).ok() };
+    }
+    let (whole, last) = text.rsplit_once(':')?;
+    let below_sixty = |number: &f64| (0.0..60.0).contains(number);
+    let second = last.parse::<f64>().ok().filter(below_sixty)?;
+    let (hour, minute) = match whole.split_once(':') {
+        Some((hour, minute)) => (hour.parse::<u32>().ok()?, minute.parse::<u32>().ok().filter(|minute| *minute < 60)?),
+        None => (0, whole.parse::<u32>().ok()?),
+    };
+    let minutes = u64::from(hour) * 60 + u64::from(minute);
+    Some(Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(second).ok()?)
+}

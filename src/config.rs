@@ -1,0 +1,210 @@
+//! The config: one TOML file, every key with a default, every mistake named with file, line and key.
+//!
+//! `assets/waywarden.toml` is the reference manual: it holds every key with its unit, range, default and reason.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use waywarden_components::prelude::{StreamId, StreamKind, StreamSpec};
+
+mod check;
+mod devices;
+mod explain;
+mod limits;
+mod parse;
+mod path;
+mod problem;
+mod sections;
+
+pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
+pub use limits::{LIMITS, Limit};
+pub use problem::{ConfigError, Problem};
+pub use sections::{
+    ChannelOrder, Detection, Gate, GpsFix, Health, InputFit, InputRange, Log, LogFormat, LogLevel, Model, ModelLayout,
+    Record, Replay, Segmentation, Simulation, Threads, Tick, Voice,
+};
+
+/// The largest config file that is read, in bytes.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// The commented default config, which is also the reference manual.
+pub const DEFAULT_TOML: &str = include_str!("../assets/waywarden.toml");
+
+/// The keys that stand in double brackets, once for each device or model.
+const LISTS: [&str; 5] = ["camera", "microphone", "gps", "range", "model"];
+
+/// Everything that can be told to Waywarden by file. An empty file gives the default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Cameras, in the order of their stream numbers.
+    pub camera: Vec<Camera>,
+    /// Microphones. None by default: nobody is listened to unasked.
+    pub microphone: Vec<Microphone>,
+    /// Satellite receivers.
+    pub gps: Vec<Gps>,
+    /// Range sensors.
+    pub range: Vec<Range>,
+    /// The user's own models, beside the ones that Waywarden knows.
+    pub model: Vec<Model>,
+    /// The loop.
+    pub tick: Tick,
+    /// Who gets how many of the computer's cores.
+    pub threads: Threads,
+    /// Simulated devices.
+    pub simulation: Simulation,
+    /// Which frames are worth looking at.
+    pub gate: Gate,
+    /// Road and lane lines.
+    pub segmentation: Segmentation,
+    /// Obstacles.
+    pub detection: Detection,
+    /// Voice activity.
+    pub voice: Voice,
+    /// How sentences of satellite receivers become fixes.
+    pub gps_fix: GpsFix,
+    /// When a silent device is called stale.
+    pub health: Health,
+    /// Sessions on disk.
+    pub record: Record,
+    /// Sessions run again.
+    pub replay: Replay,
+    /// What is said while it runs.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            camera: vec![Camera::default()],
+            microphone: Vec::new(),
+            gps: vec![Gps::default()],
+            range: vec![Range::default()],
+            model: Vec::new(),
+            tick: Tick::default(),
+            threads: Threads::default(),
+            simulation: Simulation::default(),
+            gate: Gate::default(),
+            segmentation: Segmentation::default(),
+            detection: Detection::default(),
+            voice: Voice::default(),
+            gps_fix: GpsFix::default(),
+            health: Health::default(),
+            record: Record::default(),
+            replay: Replay::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the config file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is larger than [`MAX_BYTES`], is not UTF-8, is not TOML, or says something that
+    /// [`Config::from_toml`] refuses.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let origin = path.display().to_string();
+        let mut bytes = Vec::new();
+        // One byte more than allowed is asked for, so that a file without a known size is bounded as well.
+        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+        if let Err(error) = read {
+            let hint = "name an existing TOML file with --config, or leave it out to use the defaults";
+            return Err(Problem::of_file(&origin, format!("cannot be read: {error}"), hint).into());
+        }
+        Self::from_bytes(&bytes, &origin)
+    }
+
+    /// Reads a config from the bytes of a file; `origin` is what the file is called in messages.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::load`].
+    pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self, ConfigError> {
+        if bytes.len() as u64 > MAX_BYTES {
+            let message = format!("is larger than {MAX_BYTES} bytes");
+            return Err(Problem::of_file(origin, message, "is this really a config file?").into());
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::from_toml(text, origin),
+            Err(error) => {
+                let message = "not UTF-8 text".to_owned();
+                Err(Problem::at_byte(origin, bytes, error.valid_up_to(), message, "save the file as UTF-8").into())
+            }
+        }
+    }
+
+    /// Reads a config from TOML; `origin` is what the text is called in messages.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake that can be told apart, each with its place, key and a hint: bad syntax, unknown keys, wrong
+    /// types, values out of range, names that are used twice or are no names.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        parse::parse(text, origin)
+    }
+
+    /// Checks a config that was built or changed by the program itself, as if it had been read from `origin`.
+    ///
+    /// # Errors
+    ///
+    /// Every value that [`Config::from_toml`] would refuse, without line and column.
+    pub fn validate(&self, origin: &str) -> Result<(), ConfigError> {
+        parse::validate(self, origin)
+    }
+
+    /// The effective config as TOML, all keys written out. [`Config::from_toml`] reads it back to an equal config.
+    ///
+    /// # Errors
+    ///
+    /// When a number does not fit TOML, which [`Config::validate`] would have refused.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// The same config with every device simulated, and a simulated microphone if there was none: simulated sound is
+    /// nobody's voice.
+    pub fn simulated(mut self) -> Self {
+        self.camera.iter_mut().for_each(|camera| camera.source = DeviceSource::Simulated);
+        self.microphone.iter_mut().for_each(|microphone| microphone.source = DeviceSource::Simulated);
+        self.gps.iter_mut().for_each(|gps| gps.source = DeviceSource::Simulated);
+        self.range.iter_mut().for_each(|range| range.source = DeviceSource::Simulated);
+        if self.microphone.is_empty() {
+            let mut microphone = Microphone::default();
+            while self.names().any(|name| name == microphone.name) {
+                microphone.name.push_str("-simulated");
+            }
+            self.microphone.push(microphone);
+        }
+        self
+    }
+
+    /// The names of all devices, in the order of their stream numbers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let cameras = self.camera.iter().map(|camera| camera.name.as_str());
+        let microphones = self.microphone.iter().map(|microphone| microphone.name.as_str());
+        let gps = self.gps.iter().map(|gps| gps.name.as_str());
+        let ranges = self.range.iter().map(|range| range.name.as_str());
+        cameras.chain(microphones).chain(gps).chain(ranges)
+    }
+
+    /// The device streams, numbered from 1: cameras, microphones, satellite receivers, range sensors, each in the
+    /// order of the file.
+    pub fn streams(&self) -> Vec<StreamSpec> {
+        let cameras = self.camera.iter().map(|camera| StreamKind::Camera { role: camera.role });
+        let microphones = self.microphone.iter().map(|_| StreamKind::Microphone);
+        let gps = self.gps.iter().map(|_| StreamKind::Gps);
+        let ranges = self.range.iter().map(|range| StreamKind::Range { protocol: range.protocol });
+        let kinds = cameras.chain(microphones).chain(gps).chain(ranges);
+        (1u16..)
+            .zip(self.names().zip(kinds))
+            .map(|(id, (name, kind))| StreamSpec { id: StreamId(id), name: name.to_owned(), kind })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What numbers of the config may be.
+
+use std::fmt;
+
+/// What a number of the config may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    /// The key with its section; devices and models without their index: `camera.width`.
+    pub key: &'static str,
+    /// Least value.
+    pub min: f64,
+    /// Greatest value.
+    pub max: f64,
+    /// Unit; empty where there is none.
+    pub unit: &'static str,
+}
+
+const fn limit(key: &'static str, min: f64, max: f64, unit: &'static str) -> Limit {
+    Limit { key, min, max, unit }
+}
+
+/// The limits of every number in the config.
+pub const LIMITS: &[Limit] = &[
+    limit("camera.width", 64.0, 7680.0, "pixels"),
+    limit("camera.height", 64.0, 4320.0, "pixels"),
+    limit("camera.fps", 1.0, 240.0, "frames a second"),
+    limit("camera.loop_frames", 1.0, 1000.0, "frames"),
+    limit("gps.rate_hz", 0.1, 50.0, "Hz"),
+    limit("range.rate_hz", 1.0, 1000.0, "Hz"),
+    limit("model.width", 32.0, 4096.0, "pixels"),
+    limit("model.height", 32.0, 4096.0, "pixels"),
+    limit("tick.period_ms", 1.0, 1000.0, "ms"),
+    limit("tick.min_gap_ms", 0.0, 1000.0, "ms"),
+    limit("threads.compute", 1.0, 64.0, "threads"),
+    limit("threads.jobs", 1.0, 16.0, "threads"),
+    limit("threads.model", 1.0, 64.0, "threads"),
+    // Whole numbers up to here are exact in every reader of JSON.
+    limit("simulation.seed", 0.0, 9_007_199_254_740_991.0, ""),
+    limit("gate.threshold", 0.0, 255.0, "luma levels"),
+    limit("gate.force_after_s", 0.0, 3600.0, "s"),
+    limit("segmentation.rate_hz", 0.1, 100.0, "Hz"),
+    limit("segmentation.deadline_ms", 10.0, 600_000.0, "ms"),
+    limit("segmentation.virtual_latency_ms", 0.0, 60_000.0, "ms"),
+    limit("detection.rate_hz", 0.1, 100.0, "Hz"),
+    limit("detection.score", 0.0, 1.0, ""),
+    limit("detection.deadline_ms", 10.0, 600_000.0, "ms"),
+    limit("detection.virtual_latency_ms", 0.0, 60_000.0, "ms"),
+    limit("voice.enter", 0.0, 1.0, ""),
+    limit("voice.exit", 0.0, 1.0, ""),
+    limit("voice.enter_windows", 1.0, 100.0, "windows"),
+    limit("voice.hang_over_ms", 0.0, 10_000.0, "ms"),
+    limit("voice.pre_roll_ms", 0.0, 5000.0, "ms"),
+    limit("voice.max_utterance_s", 1.0, 300.0, "s"),
+    limit("gps_fix.max_wait_ms", 0.0, 10_000.0, "ms"),
+    limit("health.camera_stale_s", 0.1, 3600.0, "s"),
+    limit("health.microphone_stale_s", 0.1, 3600.0, "s"),
+    limit("health.gps_stale_s", 0.1, 3600.0, "s"),
+    limit("health.range_stale_s", 0.1, 3600.0, "s"),
+    limit("record.segment_s", 1.0, 86_400.0, "s"),
+    limit("record.segment_mb", 1.0, 65_536.0, "MB"),
+    limit("record.queue_mb", 1.0, 65_536.0, "MB"),
+    limit("record.flush_ms", 10.0, 60_000.0, "ms"),
+    limit("replay.look_ahead_mb", 1.0, 65_536.0, "MB"),
+];
+
+impl Limit {
+    /// The limit of `key`, if that is a number.
+    pub fn of(key: &str) -> Option<&'static Limit> {
+        LIMITS.iter().find(|limit| limit.key == key)
+    }
+
+    /// Whether `value` keeps it. Not-a-number never does.
+    pub fn allows(&self, value: f64) -> bool {
+        (self.min..=self.max).contains(&value)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.min, self.max)?;
+        if self.unit.is_empty() { Ok(()) } else { write!(f, " {}", self.unit) }
+    }
+}

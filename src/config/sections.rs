@@ -1,0 +1,343 @@
+//! Sections of the config: what is done with what the devices give.
+
+use serde::{Deserialize, Serialize};
+use waywarden_components::prelude::JobRole;
+
+/// The loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tick {
+    /// Milliseconds from deadline to deadline.
+    pub period_ms: u32,
+    /// Least milliseconds between two ticks, when input wakes the loop before its deadline.
+    pub min_gap_ms: u32,
+}
+
+impl Default for Tick {
+    fn default() -> Self {
+        Self { period_ms: 10, min_gap_ms: 2 }
+    }
+}
+
+/// Who gets how many of the computer's cores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Threads {
+    /// Threads that run systems.
+    pub compute: u32,
+    /// Threads that run jobs, so models that may run at the same time.
+    pub jobs: u32,
+    /// Threads inside one run of a model.
+    pub model: u32,
+    /// Whether the tick asks for real-time scheduling (`SCHED_FIFO`).
+    pub realtime: bool,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self { compute: 2, jobs: 1, model: 1, realtime: true }
+    }
+}
+
+/// Simulated devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Simulation {
+    /// The seed of everything that is simulated.
+    pub seed: u64,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self { seed: 1 }
+    }
+}
+
+/// Which frames are worth looking at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gate {
+    /// Mean absolute luma difference to the last accepted frame from which a frame is accepted, 0 to 255.
+    pub threshold: f64,
+    /// Seconds after which a frame is accepted however little has changed.
+    pub force_after_s: f64,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { threshold: 3.0, force_after_s: 1.0 }
+    }
+}
+
+/// Road and lane lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Segmentation {
+    /// Whether front frames are segmented.
+    pub enabled: bool,
+    /// The model: one that Waywarden knows, or one of [`super::Config::model`].
+    pub model: String,
+    /// Highest rate at which frames are segmented, in hertz.
+    pub rate_hz: f64,
+    /// Milliseconds after which a job counts as hung.
+    pub deadline_ms: u32,
+    /// Milliseconds that a job takes in a replay whose journal does not say.
+    pub virtual_latency_ms: u32,
+}
+
+impl Default for Segmentation {
+    fn default() -> Self {
+        Self { enabled: true, model: "twinlitenet".into(), rate_hz: 10.0, deadline_ms: 5000, virtual_latency_ms: 150 }
+    }
+}
+
+/// Obstacles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Detection {
+    /// Whether front frames are searched for obstacles.
+    pub enabled: bool,
+    /// The model: one that Waywarden knows, or one of [`super::Config::model`].
+    pub model: String,
+    /// Highest rate at which frames are searched, in hertz.
+    pub rate_hz: f64,
+    /// Least score of a box, 0 to 1.
+    pub score: f64,
+    /// Milliseconds after which a job counts as hung.
+    pub deadline_ms: u32,
+    /// Milliseconds that a job takes in a replay whose journal does not say.
+    pub virtual_latency_ms: u32,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            model: "yolox_nano".into(),
+            rate_hz: 10.0,
+            score: 0.35,
+            deadline_ms: 5000,
+            virtual_latency_ms: 60,
+        }
+    }
+}
+
+/// What a model's outputs mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelLayout {
+    /// Drivable area and lane lines, two channels each, as TwinLiteNet gives them.
+    Twinlitenet,
+    /// Boxes over strides 8, 16 and 32 that are not decoded yet, as YOLOX gives them.
+    Yolox,
+}
+
+/// How a frame is made to fit a model's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputFit {
+    /// Stretched over the whole input, whatever that does to the aspect.
+    #[default]
+    Stretched,
+    /// Scaled with its aspect, the rest padded.
+    Letterboxed,
+}
+
+/// Order of a model's input channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// Values of a model's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputRange {
+    /// 0 to 1.
+    #[default]
+    Unit,
+    /// 0 to 255.
+    Byte,
+}
+
+/// A user's own model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name by which `segmentation.model` and `detection.model` call it.
+    pub name: String,
+    /// What it is for.
+    pub role: JobRole,
+    /// The ONNX file; a relative path starts at the working directory.
+    pub path: String,
+    /// SHA-256 of the file, 64 hexadecimal digits. Any other file is refused.
+    pub sha256: String,
+    /// What its outputs mean.
+    pub layout: ModelLayout,
+    /// Width of its input in pixels.
+    pub width: u32,
+    /// Height of its input in pixels.
+    pub height: u32,
+    /// How a frame is made to fit.
+    #[serde(default)]
+    pub fit: InputFit,
+    /// Order of its channels.
+    #[serde(default)]
+    pub channels: ChannelOrder,
+    /// Values of its input.
+    #[serde(default)]
+    pub values: InputRange,
+}
+
+/// Voice activity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Voice {
+    /// Speech probability from which somebody is taken to speak, 0 to 1.
+    pub enter: f64,
+    /// Speech probability below which nobody is taken to speak, 0 to 1.
+    pub exit: f64,
+    /// Windows of 16 ms in a row at or above `enter` before an utterance begins.
+    pub enter_windows: u32,
+    /// Milliseconds below `exit` before an utterance ends.
+    pub hang_over_ms: u32,
+    /// Milliseconds before its first speech that belong to an utterance.
+    pub pre_roll_ms: u32,
+    /// Seconds after which an utterance is cut.
+    pub max_utterance_s: f64,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { enter: 0.5, exit: 0.35, enter_windows: 3, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30.0 }
+    }
+}
+
+/// How sentences of satellite receivers become fixes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GpsFix {
+    /// Milliseconds that the first sentence of an epoch waits for the others.
+    pub max_wait_ms: u32,
+}
+
+impl Default for GpsFix {
+    fn default() -> Self {
+        Self { max_wait_ms: 300 }
+    }
+}
+
+/// When a silent device is called stale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// Seconds without a frame.
+    pub camera_stale_s: f64,
+    /// Seconds without sound.
+    pub microphone_stale_s: f64,
+    /// Seconds without a fix.
+    pub gps_stale_s: f64,
+    /// Seconds without a reading.
+    pub range_stale_s: f64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { camera_stale_s: 1.0, microphone_stale_s: 1.0, gps_stale_s: 3.0, range_stale_s: 1.0 }
+    }
+}
+
+/// Sessions on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Record {
+    /// The folder in which each run makes a session. Empty: nothing is recorded.
+    pub directory: String,
+    /// Seconds after which a new segment begins.
+    pub segment_s: u32,
+    /// Megabytes after which a new segment begins.
+    pub segment_mb: u32,
+    /// Megabytes that may wait for the disk.
+    pub queue_mb: u32,
+    /// Milliseconds after which what was recorded is handed to the disk.
+    pub flush_ms: u32,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { directory: String::new(), segment_s: 60, segment_mb: 256, queue_mb: 64, flush_ms: 500 }
+    }
+}
+
+/// Sessions run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replay {
+    /// Megabytes that may be read and decoded ahead of the tick.
+    pub look_ahead_mb: u32,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self { look_ahead_mb: 32 }
+    }
+}
+
+/// What is said while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important thing that is said.
+    pub level: LogLevel,
+    /// For whom.
+    pub format: LogFormat,
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Nothing is said.
+    Off,
+    /// Something is lost.
+    Error,
+    /// Something is worse than it should be.
+    Warn,
+    /// Starts, ends and changes of state.
+    #[default]
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name in filters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// For whom log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for a person.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
