@@ -2,6 +2,7 @@
 //! they stand on: tick, ingress, jobs, record and replay.
 
 pub mod camera;
+pub mod emit;
 pub mod gps;
 pub mod import;
 pub mod inference;
