@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 
 use bevy_ecs::bundle::Bundle;
-use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Commands, ResMut, SystemParam};
 
@@ -30,8 +29,10 @@ pub struct Emit<'w, 's, T: Send + Sync + 'static> {
 
 impl<T: Send + Sync + 'static> Emit<'_, '_, T> {
     /// Spawns an entity at the end of the phase. `bundle` holds the `T`, its `StableId` and whatever belongs to it.
-    pub fn spawn(&mut self, bundle: impl Bundle) -> Entity {
-        self.commands.spawn(bundle).id()
+    ///
+    /// Gives no `Entity`: things are called by their `StableId`.
+    pub fn spawn(&mut self, bundle: impl Bundle) {
+        self.commands.spawn(bundle);
     }
 }
 

@@ -77,7 +77,7 @@ pub fn parse(
         spawn(id.stream, &mut state, &mut fixes, &mut emit);
     }
     for (id, mut state, mut reader) in receivers.iter_mut().sort::<&StableId>() {
-        reader.bypass_change_detection().fixes.close_after(settings.max_wait, clock.now, |fix| fixes.push(fix));
+        reader.fixes.close_after(settings.max_wait, clock.now, |fix| fixes.push(fix));
         spawn(id.stream, &mut state, &mut fixes, &mut emit);
     }
 }
@@ -180,7 +180,20 @@ mod tests {
         tick(&mut world, 1900, &[]);
         let found = fixes(&mut world);
         assert_eq!(found.len(), 2);
-        assert!(found.iter().all(|(_, stamp, fix)| stamp.captured.as_nanos() == 1_000_000_000 && fix.altitude_m.is_none()));
+        assert!(
+            found.iter().all(|(_, stamp, fix)| stamp.captured.as_nanos() == 1_000_000_000 && fix.altitude_m.is_none())
+        );
+    }
+
+    #[test]
+    fn the_plugin_puts_it_into_sense() {
+        let mut app = App::new();
+        app.add_message::<SerialBytes>().init_resource::<Clock>().add_plugins(GpsPlugin::default());
+        app.world_mut().spawn((StableId::device(StreamId(3)), receiver()));
+        let bytes = Bytes::from([GGA, RMC].concat());
+        app.world_mut().write_message(SerialBytes { stream: StreamId(3), captured: Mono::default(), bytes });
+        app.world_mut().run_schedule(Sense);
+        assert_eq!(fixes(app.world_mut()).len(), 1);
     }
 
     #[test]

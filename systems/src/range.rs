@@ -140,7 +140,8 @@ mod tests {
         tick(&mut world, 1, &[(5, &METRE), (5, &WEAK[..4]), (9, &METRE)], &[]);
         tick(&mut world, 2, &[(5, &WEAK[4..]), (5, b"x"), (5, &METRE)], &[]);
         let found = readings(&mut world);
-        let summary: Vec<_> = found.iter().map(|(id, stamp, r)| (id.seq, stamp.seq, stamp.captured.0, r.validity)).collect();
+        let summary: Vec<_> =
+            found.iter().map(|(id, stamp, r)| (id.seq, stamp.seq, stamp.captured.0, r.validity)).collect();
         use RangeValidity::*;
         assert_eq!(summary, [(1, 1, 1, Valid), (2, 2, 2, Weak), (3, 3, 2, Valid)]);
         let expected = RangeState {
@@ -152,6 +153,17 @@ mod tests {
             distance_m: Some(1.0),
         };
         assert_eq!(state(&mut world, 5), expected);
+    }
+
+    #[test]
+    fn the_plugin_puts_it_into_sense() {
+        let mut app = App::new();
+        app.add_message::<SerialBytes>().add_message::<DeviceEvent>().add_plugins(RangePlugin);
+        app.world_mut().spawn((StableId::device(StreamId(5)), sensor(RangeProtocol::Tfmini)));
+        let bytes = Bytes::from_static(&METRE);
+        app.world_mut().write_message(SerialBytes { stream: StreamId(5), captured: Mono::default(), bytes });
+        app.world_mut().run_schedule(Sense);
+        assert_eq!(readings(app.world_mut()).len(), 1);
     }
 
     #[test]

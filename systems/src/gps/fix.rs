@@ -57,7 +57,7 @@ impl FixMerger {
         if self.open.as_ref().is_some_and(|epoch| epoch.time_of_day_ms != time_of_day_ms) {
             self.close(&mut each);
         }
-        let epoch = self.open.get_or_insert_with(|| Epoch {
+        let epoch = self.open.get_or_insert(Epoch {
             time_of_day_ms,
             opened: arrived,
             heard: arrived,

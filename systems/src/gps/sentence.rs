@@ -182,7 +182,8 @@ fn finite(value: f32) -> Option<f64> {
 }
 
 fn milliseconds(time: NaiveTime) -> u32 {
-    time.num_seconds_from_midnight() * 1000 + (time.nanosecond() + 500_000) / 1_000_000
+    // Rounding up must not lead into the next day.
+    (time.num_seconds_from_midnight() * 1000 + (time.nanosecond() + 500_000) / 1_000_000).min(86_399_999)
 }
 
 fn plausible(date: NaiveDate) -> Option<(i32, u32, u32)> {
@@ -240,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_day_stays_within_its_day() {
+        let time = |field: &str| rmc(&format!("{field},V,,,,,,,,,")).map(|rmc| rmc.time_of_day_ms);
+        assert_eq!(time("000000"), Ok(Some(0)));
+        assert_eq!(time("153347.0004"), Ok(Some(56_027_000)));
+        assert_eq!(time("235959.9999"), Ok(Some(86_399_999)));
+        assert_eq!(time(""), Ok(None));
+        assert_eq!(time("240000"), Err(Defect::Unreadable));
+    }
+
+    #[test]
     fn implausible_years_are_no_date() {
         for (field, expected) in [
             ("191125", Some((2025, 11, 19))),
@@ -275,9 +286,8 @@ mod tests {
 
     #[test]
     fn status_and_mode_make_the_quality() {
-        let quality = |status, mode| {
-            rmc(&format!("225446,{status},4916.45,N,12311.12,W,,,,,{mode}")).map(|rmc| rmc.quality)
-        };
+        let quality =
+            |status, mode| rmc(&format!("225446,{status},4916.45,N,12311.12,W,,,,,{mode}")).map(|rmc| rmc.quality);
         assert_eq!(quality('A', ""), Ok(FixQuality::Gps));
         assert_eq!(quality('D', ""), Ok(FixQuality::Dgps));
         assert_eq!(quality('A', ",E"), Ok(FixQuality::Estimated));

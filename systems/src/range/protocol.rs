@@ -126,7 +126,8 @@ fn read_frame(frame: &[u8]) -> Option<RangeReading> {
     let &[first, second, distance_l, distance_h, strength_l, strength_h, _, _, sum] = frame else {
         return None;
     };
-    if [first, second] != [HEADER; 2] || frame[..FRAME - 1].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) != sum {
+    if [first, second] != [HEADER; 2] || frame[..FRAME - 1].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) != sum
+    {
         return None;
     }
     let distance_cm = u16::from_le_bytes([distance_l, distance_h]);
@@ -200,7 +201,10 @@ mod tests {
         // From the TF-Luna manual's layout: 100 cm, strength 1000, (2272 / 8 - 256) = 28 degrees.
         let bytes = [0x59, 0x59, 0x64, 0x00, 0xe8, 0x03, 0xe0, 0x08, 0xe9];
         let found = events(&mut RangeReader::default(), RangeProtocol::Tfmini, &bytes);
-        assert_eq!(found, [RangeEvent::Reading(RangeReading { distance_m: 1.0, strength: Some(1000), validity: Valid })]);
+        assert_eq!(
+            found,
+            [RangeEvent::Reading(RangeReading { distance_m: 1.0, strength: Some(1000), validity: Valid })]
+        );
     }
 
     #[test]
@@ -217,7 +221,11 @@ mod tests {
             (1200, 500, OutOfRange),
             (65535, 500, OutOfRange),
         ] {
-            assert_eq!(read_frame(&frame(distance_cm, strength)).unwrap().validity, expected, "{distance_cm} {strength}");
+            assert_eq!(
+                read_frame(&frame(distance_cm, strength)).unwrap().validity,
+                expected,
+                "{distance_cm} {strength}"
+            );
         }
     }
 
@@ -226,12 +234,14 @@ mod tests {
         let good = frame(0x5959, 0x5959);
         let mut broken = frame(321, 400);
         broken[4] ^= 1;
-        let found = events(&mut RangeReader::default(), RangeProtocol::Tfmini, &[good.clone(), broken, frame(5, 500)].concat());
+        let found =
+            events(&mut RangeReader::default(), RangeProtocol::Tfmini, &[good.clone(), broken, frame(5, 500)].concat());
         assert_eq!(count(&found), (2, 1, 9));
         let short = &frame(321, 400)[..8];
         let found = events(&mut RangeReader::default(), RangeProtocol::Tfmini, &[short, &good[..], &good[..]].concat());
         assert_eq!(count(&found), (2, 1, 8));
-        let found = events(&mut RangeReader::default(), RangeProtocol::Tfmini, &[&good[4..], &frame(5, 500)[..]].concat());
+        let found =
+            events(&mut RangeReader::default(), RangeProtocol::Tfmini, &[&good[4..], &frame(5, 500)[..]].concat());
         assert_eq!(count(&found), (1, 1, 5), "opened in the middle of a frame that looks like headers");
     }
 
@@ -244,7 +254,8 @@ mod tests {
         assert_eq!(line("0.00"), reading(0.0, None, OutOfRange));
         assert_eq!(line("-1.00"), reading(-1.0, None, Weak));
         assert_eq!(line("1000"), reading(1000.0, None, OutOfRange));
-        for text in ["", "-", "nan", "inf", "1e3", "1.2.3", "1.2,", "1.2,x", "1.2,3,4", "1.2,70000", "1,2m", "\u{661}"] {
+        for text in ["", "-", "nan", "inf", "1e3", "1.2.3", "1.2,", "1.2,x", "1.2,3,4", "1.2,70000", "1,2m", "\u{661}"]
+        {
             assert_eq!(line(text), None, "{text:?}");
         }
         assert_eq!(read_line(&[b'1', 0xff]), None);

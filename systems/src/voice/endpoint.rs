@@ -47,7 +47,10 @@ impl Default for VoiceSettings {
 impl VoiceSettings {
     /// Bytes of sound to keep while nobody speaks, a run of `run` windows of speech included.
     fn kept(&self, run: u32) -> usize {
-        (self.pre_roll_ms as usize).saturating_mul(BYTES_PER_MS).saturating_add(run as usize * 2 * WINDOW).min(self.longest())
+        (self.pre_roll_ms as usize)
+            .saturating_mul(BYTES_PER_MS)
+            .saturating_add(run as usize * 2 * WINDOW)
+            .min(self.longest())
     }
 
     /// Bytes of the longest utterance: at least a window.
@@ -240,7 +243,9 @@ mod tests {
 
     #[test]
     fn levels_are_relative_to_full_scale() {
-        let square = |amplitude: i16| [amplitude, -amplitude].repeat(50).iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>();
+        let square = |amplitude: i16| {
+            [amplitude, -amplitude].repeat(50).iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>()
+        };
         assert!((level_dbfs(&square(32767)) - 0.0).abs() < 0.001);
         assert!((level_dbfs(&square(3277)) + 20.0).abs() < 0.01);
         assert_eq!(level_dbfs(&square(0)), FLOOR_DBFS);

@@ -124,10 +124,8 @@ fn a_world_restored_at_a_boundary_hears_the_same() {
     }
 
     let mut heard = Vec::new();
-    for (world, boundary) in [(&mut live, true), (&mut restored, true)] {
-        if boundary {
-            world.write_message(SegmentStarted { segment: 1 });
-        }
+    for world in [&mut live, &mut restored] {
+        world.write_message(SegmentStarted { segment: 1 });
         chunk(world, 1, 2, &after, before.len() + after.len());
         world.run_system_once(detect).unwrap();
         let all = probabilities(world, 1);
@@ -142,6 +140,16 @@ fn a_world_restored_at_a_boundary_hears_the_same() {
     unaware.run_system_once(detect).unwrap();
     let all = probabilities(&mut unaware, 1);
     assert_ne!(bits(&all[all.len() - after.len() / WINDOW..]), heard[0].0, "without the reset it would differ");
+}
+
+#[test]
+fn the_plugin_puts_it_into_sense() {
+    let mut app = App::new();
+    app.add_message::<SegmentStarted>().add_plugins(VoicePlugin::default());
+    app.world_mut().spawn((StableId::device(StreamId(1)), microphone()));
+    chunk(app.world_mut(), 1, 1, &[0; WINDOW], WINDOW);
+    app.world_mut().run_schedule(Sense);
+    assert_eq!(probabilities(app.world_mut(), 1).len(), 1);
 }
 
 #[test]
@@ -173,9 +181,13 @@ fn shared_wav(path: &str) -> Option<Vec<i16>> {
     Some(reader.samples::<i16>().map(Result::unwrap).collect())
 }
 
+/// Speech in the recording, in seconds, as its annotators marked it, pauses below half a second closed.
+const SPEECH: (f64, f64) = (6.69, 30.0);
+
 #[test]
-fn two_speakers_are_cut_into_utterances() {
-    let Some(all) = shared_wav("data/speech/pyannote/sample.wav") else { return };
+fn two_speakers_are_found_and_the_quiet_before_them_is_not() {
+    let Some(mut all) = shared_wav("data/speech/pyannote/sample.wav") else { return };
+    all.extend([0; SAMPLE_RATE as usize]);
     let mut world = world();
     for (n, samples) in all.chunks(320).enumerate() {
         chunk(&mut world, 1, n as u64 + 1, samples, (n * 320) + samples.len());
@@ -184,9 +196,21 @@ fn two_speakers_are_cut_into_utterances() {
     let mut query = world.query::<(&StableId, &Utterance, &UtteranceAudio)>();
     let mut utterances: Vec<_> = query.iter(&world).collect();
     utterances.sort_by_key(|(id, ..)| **id);
-    for (id, utterance, audio) in &utterances {
-        println!("{id} {} to {}: {:.2}, {:.1} dBFS", utterance.start, utterance.end, utterance.confidence, utterance.level_dbfs);
-        assert_eq!(id.stream, StreamId::utterances_of(StreamId(1)));
+    let mut found = 0.0;
+    for (n, (id, utterance, audio)) in utterances.iter().enumerate() {
+        println!(
+            "{id} {} to {}: {:.3}, {:.1} dBFS",
+            utterance.start, utterance.end, utterance.confidence, utterance.level_dbfs
+        );
+        let (start, end) = (utterance.start.as_secs_f64(), utterance.end.as_secs_f64());
+        found += end.min(SPEECH.1) - start.max(SPEECH.0);
+        assert!(start > SPEECH.0 - 0.5 && end < SPEECH.1 + 1.0, "{start} to {end} is not speech");
+        assert!(utterance.confidence > 0.7 && (-50.0..-5.0).contains(&utterance.level_dbfs));
+        assert_eq!(**id, StableId::new(StreamId::utterances_of(StreamId(1)), n as u64 + 1));
         assert_eq!(audio.pcm.len() as u64, 2 * utterance.samples);
+        let first = (start * f64::from(SAMPLE_RATE)).round() as usize;
+        let expected: Vec<u8> = all[first..first + 100].iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        assert_eq!(audio.pcm[..200], expected, "the sound is that of its time");
     }
+    assert!(found > 0.85 * (SPEECH.1 - SPEECH.0), "only {found} s of speech were found");
 }
