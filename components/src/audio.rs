@@ -39,17 +39,15 @@ pub struct Voice {
     pub windows: u64,
     /// Windows in a row above the upper (while silent) or below the lower threshold (while speaking).
     pub run: u32,
-    /// Start of the utterance in progress.
+    /// Start of the utterance in progress, pre-roll included.
     pub started: Option<Mono>,
-    /// Highest probability in the utterance in progress.
-    pub peak: f32,
-    /// Sum of the probabilities of the utterance in progress.
+    /// Sum of the probabilities of the utterance in progress, windows below the lower threshold left out.
     pub sum: f32,
-    /// Windows of the utterance in progress.
+    /// Windows in [`Voice::sum`].
     pub length: u32,
     /// Utterances ended so far.
     pub utterances: u64,
-    /// Speech heard so far, in samples.
+    /// Sound heard while somebody spoke, in samples: hang-overs included, pre-rolls not.
     pub speech_samples: u64,
 }
 
@@ -57,8 +55,9 @@ pub struct Voice {
 /// Written by `voice::detect`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VoiceBuffer {
-    /// Samples, oldest first.
-    pub pcm: Vec<i16>,
+    /// Signed 16 bit little endian samples, oldest first. Bytes, because they are saved with every snapshot.
+    #[serde(with = "serde_bytes")]
+    pub pcm: Vec<u8>,
 }
 
 /// Somebody spoke. Spawned by `voice::detect` when it ended; lives for a tick.
@@ -69,9 +68,9 @@ pub struct Utterance {
     pub start: Mono,
     /// When it ended, hang-over included.
     pub end: Mono,
-    /// Mean speech probability, 0 to 1.
+    /// Mean speech probability of its windows, pauses and hang-over left out, 0 to 1.
     pub confidence: f32,
-    /// Loudness: root mean square in decibels below full scale (dBFS), never above 0.
+    /// Loudness: root mean square of all its samples in decibels relative to full scale (dBFS), -96 to 0.
     pub level_dbfs: f32,
     /// Samples cut out.
     pub samples: u64,

@@ -1,3 +1,109 @@
 //! Voice activity.
 
 pub mod endpoint;
+
+use std::collections::BTreeMap;
+
+use bevy_app::{App, Plugin};
+use bevy_ecs::prelude::*;
+use bytes::Bytes;
+use earshot::Detector;
+use waywarden_components::prelude::*;
+
+use crate::emit::{Emit, Token};
+use endpoint::{SAMPLE_NS, VoiceSettings, WINDOW, listen};
+
+/// Listens for people: a speech probability for each 16 ms of sound, and the utterances cut out.
+#[derive(Default)]
+pub struct VoicePlugin {
+    /// When somebody is taken to speak.
+    pub settings: VoiceSettings,
+}
+
+impl Plugin for VoicePlugin {
+    fn build(&self, app: &mut App) {
+        app.insert_resource(self.settings.clone())
+            .init_resource::<Detectors>()
+            .init_resource::<Token<Utterance>>()
+            .add_systems(Sense, detect);
+    }
+}
+
+/// The detector of each microphone. Written by [`detect`].
+///
+/// Its state cannot be saved, so it is no part of snapshots and digests: a segment begins with new detectors in the live
+/// run just as in a world that was restored there.
+#[derive(Resource, Default)]
+pub struct Detectors(BTreeMap<StreamId, Box<Detector>>);
+
+/// What the entity of a microphone needs besides its `StableId` and what all devices have.
+pub fn microphone() -> impl Bundle {
+    (Microphone, Voice::default(), VoiceBuffer::default())
+}
+
+/// Listens to the chunks that came in, in the order of their stable ids, and emits the utterances that ended in them.
+pub fn detect(
+    mut boundaries: MessageReader<SegmentStarted>,
+    mut chunks: Query<(&StableId, &Stamp, &AudioChunk, &mut SpeechProbability)>,
+    mut microphones: Query<(&StableId, &mut Voice, &mut VoiceBuffer), With<Microphone>>,
+    settings: Res<VoiceSettings>,
+    mut detectors: ResMut<Detectors>,
+    mut emit: Emit<Utterance>,
+) {
+    if boundaries.read().count() > 0 {
+        detectors.0.clear();
+    }
+    for (id, stamp, chunk, mut speech) in chunks.iter_mut().sort::<&StableId>() {
+        if *speech != SpeechProbability::Pending {
+            continue;
+        }
+        let microphone = microphones.iter_mut().find(|(microphone, ..)| microphone.stream == id.stream);
+        let Some((_, mut voice, mut buffer)) = microphone else {
+            continue;
+        };
+        let detector = detectors.0.entry(id.stream).or_insert_with(Detector::default_boxed);
+        *speech = SpeechProbability::Windows(hear(
+            &settings,
+            detector,
+            &mut voice,
+            &mut buffer,
+            (stamp.captured, &chunk.pcm),
+            |number, ended| {
+                let audio = UtteranceAudio { pcm: Bytes::from(ended.pcm) };
+                emit.spawn((StableId::new(StreamId::utterances_of(id.stream), number), ended.utterance, audio));
+            },
+        ));
+    }
+}
+
+/// Listens to a chunk whose last sample was heard at `captured`. Gives the probabilities of the windows that it filled
+/// and calls `each` with the number of each utterance that ended in it.
+fn hear(
+    settings: &VoiceSettings,
+    detector: &mut Detector,
+    voice: &mut Voice,
+    buffer: &mut VoiceBuffer,
+    (captured, pcm): (Mono, &[u8]),
+    mut each: impl FnMut(u64, endpoint::Ended),
+) -> Vec<f32> {
+    let mut samples = std::mem::take(&mut voice.rest);
+    // An odd byte at the end is no sample.
+    samples.extend(pcm.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)));
+    let (windows, rest) = samples.as_chunks::<WINDOW>();
+    let mut probabilities = Vec::with_capacity(windows.len());
+    let mut ahead = samples.len() as u64;
+    for window in windows {
+        ahead -= WINDOW as u64;
+        let end = Mono::from_nanos(captured.as_nanos().saturating_sub(ahead * SAMPLE_NS));
+        let probability = detector.predict_i16(window);
+        probabilities.push(probability);
+        if let Some(ended) = listen(settings, voice, buffer, window, probability, end) {
+            each(voice.utterances, ended);
+        }
+    }
+    voice.rest = rest.to_vec();
+    probabilities
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,281 @@
-//! From speech probabilities to utterances.
+//! From speech probabilities to utterances: where speech begins and ends. No detector, no I/O.
+
+use bevy_ecs::resource::Resource;
+use serde::{Deserialize, Serialize};
+use waywarden_components::audio::{SAMPLE_RATE, Utterance, Voice, VoiceBuffer};
+use waywarden_components::time::Mono;
+
+/// Samples of a window: 16 ms. The detector takes exactly so many.
+pub const WINDOW: usize = 256;
+
+/// Nanoseconds of a sample; exact at 16 kHz.
+pub const SAMPLE_NS: u64 = 1_000_000_000 / SAMPLE_RATE as u64;
+
+/// Milliseconds of a window.
+const WINDOW_MS: u32 = WINDOW as u32 * 1000 / SAMPLE_RATE;
+
+/// Bytes of a millisecond of sound.
+const BYTES_PER_MS: usize = 2 * SAMPLE_RATE as usize / 1000;
+
+/// Quietest level that is told, in dBFS: below the last bit of 16.
+const FLOOR_DBFS: f32 = -96.0;
+
+/// When somebody is taken to speak.
+#[derive(Resource, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VoiceSettings {
+    /// Probability from which on a window counts as speech while nobody speaks, 0 to 1.
+    pub enter: f32,
+    /// Probability below which a window counts as silence while somebody speaks, 0 to 1, not above `enter`.
+    pub exit: f32,
+    /// Windows of 16 ms in a row that must count as speech before somebody is taken to speak, at least 1.
+    pub enter_windows: u32,
+    /// How long there must be silence before an utterance ends, in milliseconds. It is part of the utterance.
+    pub hang_over_ms: u32,
+    /// Sound from before the first window of speech that is part of the utterance, in milliseconds.
+    pub pre_roll_ms: u32,
+    /// Longest utterance in seconds, pre-roll included; then it is cut, and the next one begins there.
+    pub max_utterance_s: u32,
+}
+
+impl Default for VoiceSettings {
+    /// 0.5 and 0.35: in white noise earshot's probabilities pass 0.3 but stay below 0.5.
+    fn default() -> Self {
+        Self { enter: 0.5, exit: 0.35, enter_windows: 3, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30 }
+    }
+}
+
+impl VoiceSettings {
+    /// Bytes of sound to keep while nobody speaks, a run of `run` windows of speech included.
+    fn kept(&self, run: u32) -> usize {
+        (self.pre_roll_ms as usize)
+            .saturating_mul(BYTES_PER_MS)
+            .saturating_add(run as usize * 2 * WINDOW)
+            .min(self.longest())
+    }
+
+    /// Bytes of the longest utterance: at least a window.
+    fn longest(&self) -> usize {
+        (self.max_utterance_s as usize).saturating_mul(1000 * BYTES_PER_MS).max(2 * WINDOW)
+    }
+
+    fn hang_over_windows(&self) -> u32 {
+        self.hang_over_ms.div_ceil(WINDOW_MS).max(1)
+    }
+}
+
+/// An utterance that has ended, and its sound: signed 16 bit little endian.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// What is told of it.
+    pub utterance: Utterance,
+    /// Its sound.
+    pub pcm: Vec<u8>,
+}
+
+/// Takes the next `window`, in which there is speech with `probability` and whose last sample was heard at `end`.
+///
+/// Gives the utterance that this window ended, if it did. An impossible probability counts as 0.
+pub fn listen(
+    settings: &VoiceSettings,
+    voice: &mut Voice,
+    buffer: &mut VoiceBuffer,
+    window: &[i16; WINDOW],
+    probability: f32,
+    end: Mono,
+) -> Option<Ended> {
+    let probability = if probability.is_finite() { probability.clamp(0.0, 1.0) } else { 0.0 };
+    voice.windows += 1;
+    buffer.pcm.extend(window.iter().flat_map(|sample| sample.to_le_bytes()));
+    if voice.speaking {
+        go_on(settings, voice, buffer, probability, end)
+    } else {
+        wait(settings, voice, buffer, probability, end)
+    }
+}
+
+/// Nobody speaks: has somebody begun?
+fn wait(
+    settings: &VoiceSettings,
+    voice: &mut Voice,
+    buffer: &mut VoiceBuffer,
+    probability: f32,
+    end: Mono,
+) -> Option<Ended> {
+    if probability >= settings.enter {
+        voice.run = voice.run.saturating_add(1);
+        voice.sum += probability;
+        voice.length = voice.run;
+    } else {
+        (voice.run, voice.sum, voice.length) = (0, 0.0, 0);
+    }
+    let surplus = buffer.pcm.len().saturating_sub(settings.kept(voice.run));
+    buffer.pcm.drain(..surplus);
+    if voice.run < settings.enter_windows.max(1) {
+        return None;
+    }
+    voice.speaking = true;
+    voice.started = Some(Mono::from_nanos(end.as_nanos().saturating_sub(samples(buffer) * SAMPLE_NS)));
+    voice.speech_samples += u64::from(voice.run) * WINDOW as u64;
+    voice.run = 0;
+    (buffer.pcm.len() >= settings.longest()).then(|| cut(voice, buffer, end))
+}
+
+/// Somebody speaks: has it ended?
+fn go_on(
+    settings: &VoiceSettings,
+    voice: &mut Voice,
+    buffer: &mut VoiceBuffer,
+    probability: f32,
+    end: Mono,
+) -> Option<Ended> {
+    voice.speech_samples += WINDOW as u64;
+    if probability < settings.exit {
+        voice.run = voice.run.saturating_add(1);
+    } else {
+        voice.run = 0;
+        voice.sum += probability;
+        voice.length = voice.length.saturating_add(1);
+    }
+    let over = voice.run >= settings.hang_over_windows() || buffer.pcm.len() >= settings.longest();
+    over.then(|| cut(voice, buffer, end))
+}
+
+/// Ends the utterance in progress. Its sound belongs to no other one, so the buffer is empty afterwards.
+fn cut(voice: &mut Voice, buffer: &mut VoiceBuffer, end: Mono) -> Ended {
+    let utterance = Utterance {
+        start: voice.started.take().unwrap_or(end),
+        end,
+        confidence: voice.sum / voice.length.max(1) as f32,
+        level_dbfs: level_dbfs(&buffer.pcm),
+        samples: samples(buffer),
+    };
+    (voice.speaking, voice.run, voice.sum, voice.length) = (false, 0, 0.0, 0);
+    voice.utterances += 1;
+    Ended { utterance, pcm: std::mem::take(&mut buffer.pcm) }
+}
+
+fn samples(buffer: &VoiceBuffer) -> u64 {
+    buffer.pcm.len() as u64 / 2
+}
+
+/// Root mean square in dBFS, a full-scale square wave being 0.
+///
+/// Summed in integers, and with `libm`'s logarithm instead of the platform's: the result is digested.
+fn level_dbfs(pcm: &[u8]) -> f32 {
+    let (pairs, _) = pcm.as_chunks::<2>();
+    let square = |pair: &[u8; 2]| u64::from(i16::from_le_bytes(*pair).unsigned_abs()).pow(2);
+    let sum: u64 = pairs.iter().map(square).sum();
+    if sum == 0 {
+        return FLOOR_DBFS;
+    }
+    let power = sum as f64 / pairs.len() as f64 / (32768.0 * 32768.0);
+    (10.0 * libm::log10(power)).max(f64::from(FLOOR_DBFS)) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// One window for each probability, 16 ms apart; the samples of window n all have the value n.
+    fn run(settings: &VoiceSettings, probabilities: &[f32]) -> (Voice, VoiceBuffer, Vec<Ended>) {
+        let (mut voice, mut buffer, mut ended) = (Voice::default(), VoiceBuffer::default(), Vec::new());
+        for (n, probability) in probabilities.iter().enumerate() {
+            let end = Mono::from_nanos((n as u64 + 1) * 16 * MS);
+            ended.extend(listen(settings, &mut voice, &mut buffer, &[n as i16; WINDOW], *probability, end));
+        }
+        (voice, buffer, ended)
+    }
+
+    fn pattern(parts: &[(f32, usize)]) -> Vec<f32> {
+        parts.iter().flat_map(|(probability, count)| std::iter::repeat_n(*probability, *count)).collect()
+    }
+
+    #[test]
+    fn an_utterance_has_its_pre_roll_and_hang_over() {
+        let settings = VoiceSettings { pre_roll_ms: 32, hang_over_ms: 160, ..VoiceSettings::default() };
+        let (voice, buffer, ended) = run(&settings, &pattern(&[(0.1, 20), (0.9, 10), (0.1, 30)]));
+        let [Ended { utterance, pcm }] = &ended[..] else { panic!("{ended:?}") };
+        assert_eq!(utterance.start, Mono::from_nanos(18 * 16 * MS), "two windows before the first of speech");
+        assert_eq!(utterance.end, Mono::from_nanos(40 * 16 * MS), "ten windows after the last");
+        assert_eq!(utterance.samples, 22 * 256);
+        assert_eq!(pcm.len(), 22 * 512);
+        assert_eq!((pcm[0], pcm[pcm.len() - 2]), (18, 39));
+        assert!((utterance.confidence - 0.9).abs() < 1e-6);
+        assert_eq!((voice.utterances, voice.speaking, voice.speech_samples), (1, false, 20 * 256));
+        assert_eq!(buffer.pcm.len(), 2 * 512, "only the pre-roll of the next one is kept");
+    }
+
+    #[test]
+    fn short_noises_do_not_open_and_short_pauses_do_not_close() {
+        let settings = VoiceSettings::default();
+        let (voice, _, ended) = run(&settings, &pattern(&[(0.9, 2), (0.1, 5), (0.9, 2), (0.1, 40)]));
+        assert!(ended.is_empty() && !voice.speaking);
+        let (voice, _, ended) = run(&settings, &pattern(&[(0.9, 5), (0.1, 24), (0.9, 5), (0.1, 24)]));
+        assert!(ended.is_empty() && voice.speaking);
+        let (_, _, ended) = run(&settings, &pattern(&[(0.9, 5), (0.1, 24), (0.9, 5), (0.1, 25)]));
+        assert_eq!(ended.len(), 1);
+    }
+
+    #[test]
+    fn between_the_thresholds_nothing_changes() {
+        let settings = VoiceSettings::default();
+        assert!(!run(&settings, &pattern(&[(0.45, 100)])).0.speaking);
+        let (voice, _, ended) = run(&settings, &pattern(&[(0.6, 5), (0.4, 200)]));
+        assert!(ended.is_empty() && voice.speaking);
+    }
+
+    #[test]
+    fn endless_speech_is_cut_without_losing_a_sample() {
+        let settings = VoiceSettings { max_utterance_s: 1, ..VoiceSettings::default() };
+        let (_, buffer, ended) = run(&settings, &pattern(&[(0.9, 300)]));
+        assert_eq!(ended.len(), 4);
+        for pair in ended.windows(2) {
+            assert_eq!(pair[0].utterance.end, pair[1].utterance.start);
+        }
+        let sound: usize = ended.iter().map(|ended| ended.pcm.len()).sum();
+        assert_eq!(sound + buffer.pcm.len(), 300 * 512);
+        assert!(ended.iter().all(|ended| ended.utterance.samples == 63 * 256));
+    }
+
+    #[test]
+    fn levels_are_relative_to_full_scale() {
+        let square = |amplitude: i16| {
+            [amplitude, -amplitude].repeat(50).iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>()
+        };
+        assert!((level_dbfs(&square(32767)) - 0.0).abs() < 0.001);
+        assert!((level_dbfs(&square(3277)) + 20.0).abs() < 0.01);
+        assert_eq!(level_dbfs(&square(0)), FLOOR_DBFS);
+        assert_eq!(level_dbfs(&[]), FLOOR_DBFS);
+        assert!(level_dbfs(&i16::MIN.to_le_bytes()) <= 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_sample_is_in_two_utterances_and_memory_is_bounded(
+            probabilities in proptest::collection::vec(prop_oneof![0.0f32..1.0, Just(0.9), Just(0.1), Just(f32::NAN)], 0..400),
+            enter_windows in 0u32..6,
+            hang_over_ms in 0u32..200,
+            pre_roll_ms in 0u32..200,
+            max_utterance_s in 0u32..2,
+        ) {
+            let settings = VoiceSettings { enter_windows, hang_over_ms, pre_roll_ms, max_utterance_s, ..VoiceSettings::default() };
+            let (voice, buffer, ended) = run(&settings, &probabilities);
+            prop_assert_eq!(voice.windows, probabilities.len() as u64);
+            prop_assert_eq!(voice.utterances, ended.len() as u64);
+            prop_assert!(buffer.pcm.len() <= settings.longest().max(settings.kept(6)));
+            for pair in ended.windows(2) {
+                prop_assert!(pair[0].utterance.end <= pair[1].utterance.start);
+            }
+            for Ended { utterance, pcm } in &ended {
+                prop_assert!((0.0..=1.0).contains(&utterance.confidence));
+                prop_assert_eq!(utterance.end.as_nanos() - utterance.start.as_nanos(), utterance.samples * SAMPLE_NS);
+                prop_assert_eq!(pcm.len() as u64, 2 * utterance.samples);
+                prop_assert!(pcm.len() <= settings.longest() + 2 * WINDOW);
+            }
+        }
+    }
+}
