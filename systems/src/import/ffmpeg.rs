@@ -1,0 +1,330 @@
+//! The child processes `ffprobe` and `ffmpeg`, which read whatever dashcams write.
+//!
+//! Neither ever sees a file name as an option or as an address: it gets `file:` and the name, may open nothing but
+//! files, and only in formats that hold video (no playlists, which name further files).
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+use serde::Deserialize;
+
+use super::error::ordinary_file;
+use super::{ImportError, MAX_PIXELS, Place};
+
+const FORMATS: &str = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,mjpeg,ivf,m4v,mxf,nut,dv,obu,yuv4mpegpipe,gxf,vc1";
+/// Most of a probe's answer that is read, in bytes.
+const MAX_ANSWER: u64 = 1 << 20;
+/// Most of a message that is kept, in bytes.
+const MAX_MESSAGE: usize = 300;
+/// Announcements that may wait: far more than frames can be on their way inside ffmpeg, so that it never stands still
+/// because nobody reads what it says.
+const ANNOUNCEMENTS: usize = 4096;
+
+/// What ffmpeg says about the frames that it is about to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announcement {
+    /// Times from here on are in units of numerator / denominator seconds.
+    TimeBase(i64, i64),
+    /// The next frame: its presentation time if it has one, and its size in pixels.
+    Frame { pts: Option<i64>, width: u32, height: u32 },
+}
+
+/// What a child process had to say when it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Messages {
+    /// Errors that it reported.
+    pub errors: u64,
+    /// The last of them.
+    pub last: String,
+}
+
+/// A running child: its output, what it announces, and its messages. It is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub stdout: ChildStdout,
+    pub announced: Receiver<Announcement>,
+    listener: Option<JoinHandle<Messages>>,
+}
+
+impl Process {
+    fn start(program: &'static str, arguments: &[&OsStr]) -> Result<Self, ImportError> {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let fail = |source| ImportError::Program { program, source };
+        let mut child = command.spawn().map_err(fail)?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(fail(io::Error::other("it has no output")));
+        };
+        let (announce, announced) = crossbeam_channel::bounded(ANNOUNCEMENTS);
+        let listener = std::thread::Builder::new().name("ffmpeg-messages".into());
+        let listener = listener.spawn(move || listen(BufReader::new(stderr), &announce));
+        let mut process = Self { child, stdout, announced, listener: None };
+        process.listener = Some(listener.map_err(fail)?); // on failure the drop of `process` ends the child
+        Ok(process)
+    }
+
+    /// Waits for the end of the child, whose output was read to its end.
+    pub fn finish(&mut self) -> io::Result<(ExitStatus, Messages)> {
+        let status = self.child.wait()?;
+        let messages = self.listener.take().and_then(|listener| listener.join().ok()).unwrap_or_default();
+        Ok((status, messages))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // both fail only when the child has already ended and was waited for
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+    }
+}
+
+/// Reads messages to their end and passes announcements on while somebody wants them.
+fn listen(mut stderr: impl BufRead, announce: &Sender<Announcement>) -> Messages {
+    let mut messages = Messages::default();
+    let mut line = Vec::new();
+    while read_message(&mut stderr, &mut line).is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if let Some(announcement) = announcement(&text) {
+            let _ = announce.send(announcement);
+        } else if let Some(error) = error_text(&text) {
+            messages.errors += 1;
+            messages.last = error.chars().take(MAX_MESSAGE).collect();
+        }
+    }
+    messages
+}
+
+/// Reads one line; of a long one the start.
+fn read_message(stderr: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    let read = stderr.take(4096).read_until(b'\n', line)?;
+    let mut rest = Vec::new();
+    while read > 0 && !line.ends_with(b"\n") && !rest.ends_with(b"\n") {
+        rest.clear();
+        if stderr.take(4096).read_until(b'\n', &mut rest)? == 0 {
+            break;
+        }
+    }
+    Ok(read)
+}
+
+/// The announcement in a line of the filter `showinfo`. Metadata of a file cannot pass for one: ffmpeg prints it behind
+/// `[info]`.
+fn announcement(line: &str) -> Option<Announcement> {
+    let (_, text) = line.strip_prefix("[Parsed_showinfo_")?.split_once("] [info] ")?;
+    if let Some(base) = text.strip_prefix("config in time_base:") {
+        let (numerator, denominator) = base.split(',').next()?.trim().split_once('/')?;
+        let (numerator, denominator) = (numerator.parse().ok()?, denominator.parse().ok()?);
+        return (numerator > 0 && denominator > 0).then_some(Announcement::TimeBase(numerator, denominator));
+    }
+    let fields = text.strip_prefix("n:")?;
+    let pts = fields.split_once(" pts:")?.1.split_whitespace().next()?.parse().ok();
+    let (width, height) = fields.split_once(" s:")?.1.split_whitespace().next()?.split_once('x')?;
+    Some(Announcement::Frame { pts, width: width.parse().ok()?, height: height.parse().ok()? })
+}
+
+/// The text of a line that reports an error: what follows the level and, at its start, the file's name.
+fn error_text(line: &str) -> Option<&str> {
+    let text = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| line.split_once(level))?.1;
+    Some(text.trim_end()).filter(|text| !text.is_empty())
+}
+
+/// What is known of a video before it is decoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Probe {
+    /// About how many frames it has.
+    pub frames: Option<u64>,
+    /// About how long it is, in seconds.
+    pub seconds: Option<f64>,
+    /// Mean frames a second, if it says so.
+    pub rate: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    streams: Vec<AnswerStream>,
+    format: AnswerFormat,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnswerStream {
+    width: u64,
+    height: u64,
+    nb_frames: String,
+    avg_frame_rate: String,
+    duration: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnswerFormat {
+    duration: String,
+}
+
+/// Asks `ffprobe` about the video in `path`.
+pub(crate) fn probe(path: &Path) -> Result<Probe, ImportError> {
+    ordinary_file(path)?;
+    let file = file_address(path);
+    let mut arguments: Vec<&OsStr> = ["-hide_banner", "-loglevel", "level+error"].map(OsStr::new).into();
+    arguments.extend(guards().map(OsStr::new));
+    arguments.extend(["-select_streams", "V:0", "-of", "json", "-show_entries"].map(OsStr::new));
+    arguments.push("stream=width,height,nb_frames,avg_frame_rate,duration:format=duration".as_ref());
+    arguments.push(&file);
+    let mut process = Process::start("ffprobe", &arguments)?;
+    let mut answer = Vec::new();
+    let read = (&mut process.stdout).take(MAX_ANSWER).read_to_end(&mut answer);
+    let finished = read.and_then(|_| process.finish());
+    let (status, messages) = finished.map_err(|source| ImportError::Program { program: "ffprobe", source })?;
+    if !status.success() {
+        return Err(not_a_video(path, &messages));
+    }
+    parse_answer(path, &answer)
+}
+
+fn parse_answer(path: &Path, answer: &[u8]) -> Result<Probe, ImportError> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|error| {
+        let hint = "is this ffprobe of version 4.4 or later?";
+        ImportError::bad(path, Place::Whole, format!("ffprobe's answer cannot be read: {error}"), hint)
+    })?;
+    let Some(stream) = answer.streams.first() else {
+        return Err(ImportError::bad(path, Place::Whole, "holds no video", "give a file with moving pictures in it"));
+    };
+    let pixels = stream.width.saturating_mul(stream.height);
+    if pixels == 0 || pixels > MAX_PIXELS {
+        let what = format!("says that its pictures are {}x{} pixels large", stream.width, stream.height);
+        return Err(ImportError::bad(path, Place::Whole, what, "its header is broken, or it is larger than 8K"));
+    }
+    let positive = |text: &str| text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    let rate = stream.avg_frame_rate.split_once('/').and_then(|(n, d)| Some(positive(n)? / positive(d)?));
+    let seconds = positive(&stream.duration).or_else(|| positive(&answer.format.duration));
+    let guessed = || Some((seconds? * rate?).round() as u64);
+    Ok(Probe { frames: stream.nb_frames.parse().ok().or_else(guessed), seconds, rate })
+}
+
+/// Starts decoding the first video of `path`: raw planes Y, U, V of 8 bits, 4:2:2, full range BT.601 (JFIF), upright,
+/// square pixels, of even width, all of the size of the first one. Each frame is announced before it is written.
+pub(crate) fn decode(path: &Path) -> Result<Process, ImportError> {
+    const FILTER: &str = "scale=w='max(2,trunc(iw*clip(sar,0.25,4)/2+0.5)*2)':h=ih:out_color_matrix=bt601:out_range=full,\
+                          format=yuv422p,showinfo=checksum=0";
+    let pixels = MAX_PIXELS.to_string();
+    let file = file_address(path);
+    let start = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-max_pixels", &pixels];
+    let mut arguments: Vec<&OsStr> = start.map(OsStr::new).into();
+    arguments.extend(guards().map(OsStr::new));
+    arguments.extend(["-i".as_ref(), file.as_os_str()]);
+    arguments.extend(["-map", "0:V:0", "-an", "-sn", "-dn"].map(OsStr::new));
+    arguments.extend([keep_every_frame()?, "passthrough", "-vf", FILTER].map(OsStr::new));
+    arguments.extend(["-f", "rawvideo", "pipe:1"].map(OsStr::new));
+    Process::start("ffmpeg", &arguments)
+}
+
+/// The option that keeps ffmpeg from repeating and dropping frames: `-fps_mode` came with 5.1, `-vsync` went later.
+fn keep_every_frame() -> Result<&'static str, ImportError> {
+    let mut process = Process::start("ffmpeg", &["-version".as_ref()])?;
+    let mut text = String::new();
+    let read = (&mut process.stdout).take(4096).read_to_string(&mut text);
+    read.map_err(|source| ImportError::Program { program: "ffmpeg", source })?;
+    Ok(if is_before_5_1(&text) { "-vsync" } else { "-fps_mode" })
+}
+
+/// Whether `ffmpeg -version` names a release before 5.1. Builds without a release number are newer.
+fn is_before_5_1(text: &str) -> bool {
+    let mut numbers = text.strip_prefix("ffmpeg version ").unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    number().is_some_and(|major| (major, number().unwrap_or(0)) < (5, 1))
+}
+
+/// Options ahead of the input that keep it from leading anywhere else.
+fn guards() -> [&'static str; 4] {
+    ["-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS]
+}
+
+fn file_address(path: &Path) -> OsString {
+    let mut address = OsString::from("file:");
+    address.push(path);
+    address
+}
+
+/// The error for a file that ffmpeg does not take for a video.
+pub(crate) fn not_a_video(path: &Path, messages: &Messages) -> ImportError {
+    let said = messages.last.rsplit_once(": ").map_or(messages.last.as_str(), |(_, reason)| reason);
+    let what = if said.is_empty() { "cannot be decoded".into() } else { format!("cannot be decoded: {}", messages.last) };
+    ImportError::bad(path, Place::Whole, what, "give a whole video file (MP4, MOV, MKV, AVI, TS ...)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announcements_are_read_from_old_and_new_ffmpeg() {
+        let frame = Some(Announcement::Frame { pts: Some(180_000), width: 1280, height: 720 });
+        for line in [
+            "[Parsed_showinfo_2 @ 0x55] [info] n:   1 pts: 180000 pts_time:2       pos:   159229 fmt:yuv422p sar:1/1 s:1280x720 i:P iskey:0 type:P \n",
+            "[Parsed_showinfo_2 @ 0x55] [info] n:   1 pts: 180000 pts_time:2       duration:   3600 duration_time:0.04    fmt:yuv422p cl:left sar:1/1 s:1280x720 i:P iskey:0 type:P \n",
+        ] {
+            assert_eq!(announcement(line), frame);
+        }
+        let none = "[Parsed_showinfo_2 @ 0x55] [info] n:   0 pts:   NOPTS pts_time:NOPTS   pos: 1 fmt:yuv422p sar:0/1 s:2x4 i:P";
+        assert_eq!(announcement(none), Some(Announcement::Frame { pts: None, width: 2, height: 4 }));
+        let base = "[Parsed_showinfo_2 @ 0x5585665237c0] [info] config in time_base: 1/90000, frame_rate: 25/1\n";
+        assert_eq!(announcement(base), Some(Announcement::TimeBase(1, 90_000)));
+        for line in [
+            "[Parsed_showinfo_2 @ 0x55] [info] config out time_base: 0/0, frame_rate: 0/0",
+            "[Parsed_showinfo_2 @ 0x55] [info] color_range:pc",
+            "[info]     title : [Parsed_showinfo_2 @ 0x55] [info] n: 0 pts: 0 s:9x9 i:P",
+            "[Parsed_showinfo_2 @ 0x55] [info] n: 0 pts: 0 s:99999999999x9 i:P",
+            "[Parsed_showinfo_2 @ 0x55] [info] config in time_base: 1/0, x",
+        ] {
+            assert_eq!(announcement(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn messages_are_counted_and_the_last_is_kept() {
+        let text = format!(
+            "[info] hello\n[h264 @ 0x1] [error] bad NAL\n{}\n[error] file:a: Invalid data\n[Parsed_showinfo_1 @ 0] [info] n:0 pts:1 s:4x2 i:P\n",
+            "x".repeat(10_000)
+        );
+        let (send, receive) = crossbeam_channel::bounded(4);
+        let messages = listen(BufReader::new(text.as_bytes()), &send);
+        assert_eq!(messages, Messages { errors: 2, last: "file:a: Invalid data".into() });
+        assert_eq!(receive.try_recv(), Ok(Announcement::Frame { pts: Some(1), width: 4, height: 2 }));
+    }
+
+    #[test]
+    fn versions_are_told_apart() {
+        let is_old = |version: &str| is_before_5_1(&format!("ffmpeg version {version} Copyright (c)"));
+        assert!(["4.4.2-0ubuntu0.22.04.1", "4.2.7", "5.0.1"].into_iter().all(is_old));
+        assert!(!["5.1.9-0+deb12u1", "7.1", "N-109741-gbbe95f7353-20230201", "n8.0"].into_iter().any(is_old));
+    }
+
+    #[test]
+    fn a_probes_answer_is_checked() {
+        let path = Path::new("a.mp4");
+        let whole = br#"{"streams":[{"width":1280,"height":720,"avg_frame_rate":"25/1","duration":"10.04","nb_frames":"251"}],"format":{}}"#;
+        let probe = parse_answer(path, whole).unwrap();
+        assert_eq!(probe, Probe { frames: Some(251), seconds: Some(10.04), rate: Some(25.0) });
+        let without = br#"{"streams":[{"width":2,"height":2,"avg_frame_rate":"0/0"}],"format":{"duration":"3"}}"#;
+        assert_eq!(parse_answer(path, without).unwrap(), Probe { frames: None, seconds: Some(3.0), rate: None });
+        for (answer, expected) in [
+            (b"".as_slice(), "cannot be read"),
+            (b"{}", "holds no video"),
+            (br#"{"streams":[{"width":0,"height":2}]}"#, "0x2 pixels"),
+            (br#"{"streams":[{"width":99999999,"height":99999999}]}"#, "pixels large"),
+        ] {
+            let error = parse_answer(path, answer).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
