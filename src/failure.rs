@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::json;
 
+use waywarden_systems::session::{SessionError, WriteError};
+
 use crate::config::{ConfigError, Problem};
 
 /// Exit codes, besides 0 for success.
@@ -142,6 +144,27 @@ impl std::error::Error for Failure {}
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::running(format!("cannot write the output: {error}"))
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        let hint = match &error {
+            SessionError::Io { .. } => "name a session: an .mcap file, or a folder of segments",
+            SessionError::Empty { .. } => {
+                "name the folder of one session; `run --record DIR` makes one in DIR for each run"
+            }
+            SessionError::Damaged { .. } => "what lies before the damage can be copied with `mcap recover`",
+            SessionError::Foreign { .. } => "only sessions made by `waywarden` run, import or replay can be read",
+            SessionError::NoSuchPlace { .. } => "`waywarden inspect SESSION` lists the segments",
+        };
+        Self::bad_input(error).hint(hint)
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Self::running(error).hint("is there room on the disk, and may this user write there?")
     }
 }
 

@@ -1,9 +1,14 @@
 //! Waywarden: one headless program on a vehicle's computer that watches, listens, locates, warns, and records drives
 //! that replay bit for bit.
 
+pub mod app;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod drive;
+pub mod engines;
 pub mod failure;
 pub mod logging;
+pub mod pools;
 pub mod progress;
+pub mod session_info;

@@ -1,10 +1,27 @@
 //! `waywarden replay`: a session run again.
 
+mod plan;
+mod run;
+mod summary;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::cli::{positive, seconds};
+use crate::failure::Failure;
+
+/// Runs a session again and prints to `out` what came of it.
+///
+/// # Errors
+/// When the session, the config or a model cannot be used, a system fails, or, with `--verify`, a tick gives anything
+/// but what was recorded.
+pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let plan = plan::Plan::of(args)?;
+    let finished = run::run(args, plan)?;
+    finished.print(args, out)
+}
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
+use crate::registry::Register;
 use fix::{FixMerger, Timed};
 use nmea::{NmeaEvent, NmeaReader};
 
@@ -31,9 +32,14 @@ impl Default for GpsPlugin {
 
 impl Plugin for GpsPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(GpsSettings { max_wait: self.max_wait })
-            .init_resource::<Token<GpsFix>>()
-            .add_systems(Sense, parse);
+        app.insert_resource(GpsSettings { max_wait: self.max_wait }).init_resource::<Token<GpsFix>>();
+        app.register_required_components::<GpsReceiver, GpsReader>();
+        app.state::<GpsFix>()
+            .state::<GpsState>()
+            .state::<GpsReader>()
+            .exempt::<GpsSettings>("the config, which the session holds")
+            .exempt::<Token<GpsFix>>("declares access, holds nothing");
+        app.add_systems(Sense, parse);
     }
 }
 

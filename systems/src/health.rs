@@ -11,8 +11,14 @@ use crate::registry::Register;
 /// Judges devices by what comes from them.
 #[derive(Resource, Clone, Debug)]
 pub struct HealthPlugin {
-    /// A device that is connected and has delivered nothing for this long is degraded.
-    pub stale_after: Duration,
+    /// A camera that is connected and has delivered nothing for this long is degraded.
+    pub camera_stale: Duration,
+    /// Likewise a microphone.
+    pub microphone_stale: Duration,
+    /// Likewise a satellite receiver; its last fix may be as old.
+    pub gps_stale: Duration,
+    /// Likewise a range finder.
+    pub range_stale: Duration,
     /// Names of the streams, for notices.
     pub names: Vec<(StreamId, String)>,
 }
@@ -55,9 +61,15 @@ pub fn assess(
 ) {
     let mut changed = Vec::new();
     for (id, link, counters, camera, gate, gps, range, mut health) in &mut devices {
-        let (state, reason) = judge_link(link, counters, &clock, plugin.stale_after)
+        let stale_after = match (camera, gps, range) {
+            (Some(_), ..) => plugin.camera_stale,
+            (_, Some(_), _) => plugin.gps_stale,
+            (.., Some(_)) => plugin.range_stale,
+            _ => plugin.microphone_stale,
+        };
+        let (state, reason) = judge_link(link, counters, &clock, stale_after)
             .or_else(|| gate.and_then(judge_frames))
-            .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, plugin.stale_after)))
+            .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
             .or_else(|| camera.and_then(|camera| judge_models(camera, &models)))
             .unwrap_or((FunctionState::Active, String::new()));

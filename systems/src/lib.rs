@@ -5,6 +5,7 @@ mod budget;
 pub mod camera;
 pub mod clock;
 pub mod devices;
+pub mod emit;
 pub mod gps;
 pub mod health;
 pub mod import;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
+use crate::registry::Register;
 use protocol::RangeEvent;
 
 /// Reads range finders: bytes in, one [`RangeReading`] for each measurement out, usable or not.
@@ -15,7 +16,13 @@ pub struct RangePlugin;
 
 impl Plugin for RangePlugin {
     fn build(&self, app: &mut App) {
-        app.init_resource::<Token<RangeReading>>().add_systems(Sense, parse);
+        app.init_resource::<Token<RangeReading>>();
+        app.register_required_components::<RangeSensor, RangeReader>();
+        app.state::<RangeReading>()
+            .state::<RangeState>()
+            .state::<RangeReader>()
+            .exempt::<Token<RangeReading>>("declares access, holds nothing");
+        app.add_systems(Sense, parse);
     }
 }
 

@@ -37,8 +37,8 @@ pub struct TickPlugin {
     pub shuffle: Option<u64>,
     /// Delays systems at random, by up to a fifth of a millisecond each: finds orders that only hold by luck.
     pub jitter: Option<u64>,
-    /// Measures how long each phase and system takes.
-    pub measure: bool,
+    /// Measures how long each phase and system takes, into these.
+    pub stages: Option<Stages>,
 }
 
 impl Plugin for TickPlugin {
@@ -57,7 +57,7 @@ impl Plugin for TickPlugin {
         app.add_schedule(tick);
         app.main_mut().update_schedule = Some(Tick.intern());
         app.set_error_handler(record_failure);
-        app.insert_resource(Instruments::new(self.jitter, self.measure)).init_resource::<Activity>();
+        app.insert_resource(Instruments::new(self.jitter, self.stages.clone())).init_resource::<Activity>();
         app.init_resource::<Clock>()
             .payload_resource::<Clock>("comes from the journal, the same in every replay")
             .exempt::<Activity>("counts this tick's own inputs")

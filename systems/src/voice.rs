@@ -11,6 +11,7 @@ use earshot::Detector;
 use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
+use crate::registry::Register;
 use endpoint::{SAMPLE_NS, VoiceSettings, WINDOW, listen};
 
 /// Listens for people: a speech probability for each 16 ms of sound, and the utterances cut out.
@@ -22,10 +23,16 @@ pub struct VoicePlugin {
 
 impl Plugin for VoicePlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.settings.clone())
-            .init_resource::<Detectors>()
-            .init_resource::<Token<Utterance>>()
-            .add_systems(Sense, detect);
+        app.insert_resource(self.settings.clone()).init_resource::<Detectors>().init_resource::<Token<Utterance>>();
+        app.state::<SpeechProbability>()
+            .state::<Voice>()
+            .state::<Utterance>()
+            .payload::<VoiceBuffer>("sound that came in: what was made of it is digested")
+            .payload::<UtteranceAudio>("sound that came in: what was made of it is digested")
+            .exempt::<VoiceSettings>("the config, which the session holds")
+            .exempt::<Detectors>("cannot be saved: begins anew with every segment")
+            .exempt::<Token<Utterance>>("declares access, holds nothing");
+        app.add_systems(Sense, detect);
     }
 }
 

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use super::error::ordinary_file;
 use super::{ImportError, MAX_PIXELS, Place};
 
-const FORMATS: &str = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,mjpeg,ivf,m4v,mxf,nut,dv,obu,yuv4mpegpipe,gxf,vc1";
+const FORMATS: &str =
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,mjpeg,ivf,m4v,mxf,nut,dv,obu,yuv4mpegpipe,gxf,vc1";
 /// Most of a probe's answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1 << 20;
 /// Most of a message that is kept, in bytes.
@@ -258,7 +259,8 @@ fn file_address(path: &Path) -> OsString {
 /// The error for a file that ffmpeg does not take for a video.
 pub(crate) fn not_a_video(path: &Path, messages: &Messages) -> ImportError {
     let said = messages.last.rsplit_once(": ").map_or(messages.last.as_str(), |(_, reason)| reason);
-    let what = if said.is_empty() { "cannot be decoded".into() } else { format!("cannot be decoded: {}", messages.last) };
+    let what =
+        if said.is_empty() { "cannot be decoded".into() } else { format!("cannot be decoded: {}", messages.last) };
     ImportError::bad(path, Place::Whole, what, "give a whole video file (MP4, MOV, MKV, AVI, TS ...)")
 }
 

@@ -53,7 +53,8 @@ impl Stills {
             return Err(ImportError::bad(folder, Place::Whole, "holds no pictures", hint));
         }
         files.sort_by(|a, b| natural(&name(a), &name(b)));
-        let encoder = JpegEncoder::new().map_err(|error| ImportError::bad(folder, Place::Whole, error.to_string(), HINT))?;
+        let encoder =
+            JpegEncoder::new().map_err(|error| ImportError::bad(folder, Place::Whole, error.to_string(), HINT))?;
         Ok(Self { total: files.len() as u64, files: files.into_iter(), given: 0, fps, encoder, cut: 0, failed: false })
     }
 

@@ -47,7 +47,8 @@ impl Video {
     /// When it cannot be read or holds no video, or `ffmpeg` and `ffprobe` are not there.
     pub fn open(path: &Path) -> Result<Self, ImportError> {
         let probe = probe(path)?;
-        let encoder = JpegEncoder::new().map_err(|error| ImportError::bad(path, Place::Whole, error.to_string(), HINT))?;
+        let encoder =
+            JpegEncoder::new().map_err(|error| ImportError::bad(path, Place::Whole, error.to_string(), HINT))?;
         let usual = probe.rate.map_or(0.04, |rate| (1.0 / rate).clamp(0.001, 10.0));
         Ok(Self {
             path: path.into(),

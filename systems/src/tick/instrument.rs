@@ -73,31 +73,29 @@ impl Stages {
 #[derive(Resource, Clone, Debug)]
 pub struct Instruments {
     jitter: Option<u64>,
-    measure: bool,
-    /// Where times are gathered.
-    pub stages: Stages,
+    stages: Option<Stages>,
 }
 
 impl Instruments {
-    pub(super) fn new(jitter: Option<u64>, measure: bool) -> Self {
-        Self { jitter, measure, stages: Stages::default() }
+    pub(super) fn new(jitter: Option<u64>, stages: Option<Stages>) -> Self {
+        Self { jitter, stages }
     }
 
     /// Starts a watch, if anybody looks at it.
     pub(super) fn start(&self) -> Option<Instant> {
-        self.measure.then(now)
+        self.stages.is_some().then(now)
     }
 
     /// Stops a watch.
     pub(super) fn stop(&self, watch: Option<Instant>, name: &str) {
-        if let Some(start) = watch {
-            self.stages.record(name, now().duration_since(start));
+        if let (Some(start), Some(stages)) = (watch, &self.stages) {
+            stages.record(name, start.elapsed());
         }
     }
 
     /// Wraps every system of a schedule that has not been initialised yet.
     pub(super) fn install(&self, schedule: &mut Schedule) {
-        if self.jitter.is_none() && !self.measure {
+        if self.jitter.is_none() && self.stages.is_none() {
             return;
         }
         let label = format!("{:?}", schedule.label()).to_lowercase();
@@ -108,7 +106,7 @@ impl Instruments {
             let inner = std::mem::replace(slot, SystemWithAccess::new(Box::new(IntoSystem::into_system(|| {}))));
             let name = format!("{label}/{}", short_name(&inner.name().to_string()));
             let seed = self.jitter.map(|seed| xxh3_64_with_seed(name.as_bytes(), seed));
-            let stages = self.measure.then(|| self.stages.clone());
+            let stages = self.stages.clone();
             *slot = SystemWithAccess::new(Box::new(Instrumented { inner, name, delay: seed, runs: 0, stages }));
         }
     }

@@ -1,0 +1,90 @@
+//! Which plugins a run gets, and the world that it begins with.
+
+use bevy_app::App;
+use std::time::Duration;
+
+use waywarden_components::prelude::*;
+use waywarden_systems::camera::{CameraPlugin, GateSettings};
+use waywarden_systems::devices::{self, DevicesPlugin};
+use waywarden_systems::gps::GpsPlugin;
+use waywarden_systems::health::HealthPlugin;
+use waywarden_systems::ingress::{Door, IngressPlugin, Source};
+use waywarden_systems::jobs::{Arrivals, JobRunner, JobsPlugin};
+use waywarden_systems::lanes::LanePlugin;
+use waywarden_systems::obstacles::ObstaclePlugin;
+use waywarden_systems::range::RangePlugin;
+use waywarden_systems::record::RecordPlugin;
+use waywarden_systems::retire::RetirePlugin;
+use waywarden_systems::tick::TickPlugin;
+use waywarden_systems::voice::VoicePlugin;
+use waywarden_systems::voice::endpoint::VoiceSettings;
+
+use crate::config::Config;
+
+/// What a run is made of.
+pub struct Parts {
+    /// How ticks are run.
+    pub tick: TickPlugin,
+    /// Where ticks come from.
+    pub source: Box<dyn Source>,
+    /// How results of jobs come back.
+    pub arrivals: Arrivals,
+    /// What runs jobs.
+    pub runner: JobRunner,
+    /// Which models can be run.
+    pub models: ModelStatus,
+}
+
+/// The app with everything that runs both live and in a replay: a replay lacks only what reaches outside.
+///
+/// Plugins may still be added; [`App::finish`] and [`App::cleanup`] come before the first tick.
+pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
+    let mut app = App::empty();
+    app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
+    app.add_plugins((
+        CameraPlugin { gate: gate(config) },
+        LanePlugin { rate_hz: config.segmentation.rate_hz as f32 },
+        ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 },
+        GpsPlugin { max_wait: Duration::from_millis(config.gps_fix.max_wait_ms.into()) },
+        RangePlugin,
+        VoicePlugin { settings: voice(config) },
+        health(config, streams),
+    ));
+    app.insert_resource(Door { source: parts.source, arrivals: parts.arrivals })
+        .insert_resource(parts.runner)
+        .insert_resource(parts.models);
+    devices::spawn(app.world_mut(), streams);
+    app
+}
+
+fn gate(config: &Config) -> GateSettings {
+    GateSettings { threshold: config.gate.threshold as f32, force_after: seconds(config.gate.force_after_s) }
+}
+
+fn voice(config: &Config) -> VoiceSettings {
+    let voice = &config.voice;
+    VoiceSettings {
+        enter: voice.enter as f32,
+        exit: voice.exit as f32,
+        enter_windows: voice.enter_windows,
+        hang_over_ms: voice.hang_over_ms,
+        pre_roll_ms: voice.pre_roll_ms,
+        max_utterance_s: voice.max_utterance_s.round() as u32,
+    }
+}
+
+fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
+    let health = &config.health;
+    HealthPlugin {
+        camera_stale: seconds(health.camera_stale_s),
+        microphone_stale: seconds(health.microphone_stale_s),
+        gps_stale: seconds(health.gps_stale_s),
+        range_stale: seconds(health.range_stale_s),
+        names: streams.iter().map(|spec| (spec.id, spec.name.clone())).collect(),
+    }
+}
+
+/// A time of the config, which has checked it.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}

@@ -1,0 +1,247 @@
+//! The replay itself.
+
+use std::time::Duration;
+
+use bevy_app::App;
+use bevy_ecs::prelude::*;
+use waywarden_components::prelude::*;
+use waywarden_systems::camera::first_look;
+use waywarden_systems::clock;
+use waywarden_systems::ingress::{Control, Door, Incoming};
+use waywarden_systems::jobs::{Arrivals, JobRunner};
+use waywarden_systems::record::{Destination, Recorder, RecorderSettings};
+use waywarden_systems::registry::Registry;
+use waywarden_systems::replay::{self, Divergence, Feed, FeedSettings, LookAhead, Prepared, Step};
+use waywarden_systems::session::{self, Origin, OutputsRecord, SessionReader};
+use waywarden_systems::tick::{Stages, TickPlugin};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::plan::Plan;
+use super::summary::{Counts, Finished};
+use super::{From, JobsMode, ReplayArgs};
+use crate::failure::Failure;
+use crate::pools::{self, Pools};
+use crate::progress::{Progress, Show, Unit};
+use crate::{app, drive, session_info};
+
+/// Runs the session.
+pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
+    let threads = plan.threads(args);
+    pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, realtime: false });
+    let stages = Stages::default();
+    let tick = TickPlugin { shuffle: args.shuffle, jitter: args.jitter, stages: Some(stages.clone()) };
+    let prepared = Prepared::default();
+    let runner = match plan.jobs {
+        JobsMode::Recorded => JobRunner::new(Default::default(), None, stages.clone()),
+        _ => JobRunner::new(plan.engines.loaded.clone(), None, stages.clone()),
+    };
+    let parts = app::Parts {
+        tick,
+        source: Box::new(prepared.clone()),
+        arrivals: Arrivals::new(plan.arrivals.clone(), stages.clone()),
+        runner,
+        models: plan.engines.status.clone(),
+    };
+    let mut app = app::build(&plan.config, &plan.info.streams, parts);
+    let recorder = start_recorder(args, &plan, &mut app)?;
+    let look_ahead = if args.no_look_ahead { None } else { start_look_ahead(threads)? };
+    if let Some(look_ahead) = &look_ahead {
+        app.insert_resource(look_ahead.clone());
+    }
+    app.finish();
+    app.cleanup();
+    let feed = Feed::start(
+        &FeedSettings {
+            path: args.session.clone(),
+            from: match args.from {
+                None => session::From::Start,
+                Some(From::Segment(number)) => session::From::Segment(number),
+                Some(From::Time(time)) => session::From::Seconds(time.as_secs_f64()),
+            },
+            ahead_bytes: plan.config.replay.look_ahead_mb as usize * 1_000_000,
+        },
+        look_ahead.clone(),
+    )?;
+    let mut replay = Replay::new(args, &plan, app, prepared);
+    let result = replay.run(feed);
+    if let Some(look_ahead) = look_ahead {
+        look_ahead.close();
+    }
+    let (mut finished, mut app) = result.map(|()| replay.finish())?;
+    app.world_mut().remove_resource::<Recorder>();
+    if let Some(thread) = recorder {
+        thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
+    }
+    finished.stages = stages.summary();
+    Ok(finished)
+}
+
+type RecorderHandle = std::thread::JoinHandle<Result<(), session::WriteError>>;
+
+fn start_recorder(args: &ReplayArgs, plan: &Plan, app: &mut App) -> Result<Option<RecorderHandle>, Failure> {
+    let Some(path) = &args.out else { return Ok(None) };
+    let models = match plan.jobs {
+        JobsMode::Recorded => plan.info.models.clone(),
+        _ => plan.engines.describe(),
+    };
+    let mut info = session_info::describe(Origin::Replay, &plan.config, &plan.info.streams, models);
+    info.log_time_offset_ns = plan.info.log_time_offset_ns;
+    let settings = RecorderSettings {
+        destination: Destination::File(path.clone()),
+        info,
+        queue_bytes: plan.config.record.queue_mb as usize * 1_000_000,
+        patient: true,
+        flush: Duration::from_secs(3600),
+        segment_bytes: u64::MAX,
+    };
+    let (recorder, thread) = Recorder::new(settings, Control::default());
+    app.insert_resource(recorder);
+    let handle = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || thread.run())?;
+    Ok(Some(handle))
+}
+
+fn start_look_ahead(threads: usize) -> Result<Option<LookAhead>, Failure> {
+    Ok(Some(LookAhead::start(threads, first_look)?))
+}
+
+/// A replay in progress.
+struct Replay<'a> {
+    args: &'a ReplayArgs,
+    app: App,
+    prepared: Prepared,
+    comparable: bool,
+    /// Restores the next snapshot: at the start, and behind a gap.
+    restore_next: bool,
+    started: bool,
+    models: Option<ModelStatus>,
+    before: Counts,
+    pace: Option<(Mono, Mono)>,
+    chain: Xxh3Default,
+    finished: Finished,
+}
+
+impl<'a> Replay<'a> {
+    fn new(args: &'a ReplayArgs, plan: &Plan, app: App, prepared: Prepared) -> Self {
+        // What might have been needs the models that are here, whatever the recorded run had.
+        let models = (plan.jobs == JobsMode::Virtual).then(|| plan.engines.status.clone());
+        Self {
+            args,
+            app,
+            prepared,
+            comparable: plan.comparable,
+            restore_next: true,
+            started: false,
+            models,
+            before: Counts::default(),
+            pace: None,
+            chain: Xxh3Default::new(),
+            finished: Finished {
+                jobs: plan.jobs,
+                differences: plan.differences.clone(),
+                origin: plan.info.origin,
+                ..Finished::default()
+            },
+        }
+    }
+
+    fn run(&mut self, mut feed: Feed) -> Result<(), Failure> {
+        let (wall, cpu) = (clock::boottime(), clock::process_cpu_seconds());
+        let size = SessionReader::size(&self.args.session);
+        let what = format!("replaying {}", self.args.session.display());
+        let mut progress = Progress::start(what, Some(size), Unit::Bytes, Show::new(self.args.json));
+        while let Some(step) = feed.next()? {
+            match step {
+                Step::Snapshot(snapshot) => {
+                    let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0;
+                    if self.restore_next || gap {
+                        replay::restore(self.app.world_mut(), &snapshot)
+                            .map_err(|error| Failure::bad_input(format!("{}: {error}", self.args.session.display())))?;
+                        if let Some(models) = &self.models {
+                            self.app.insert_resource(models.clone());
+                        }
+                        self.before = Counts::of(self.app.world_mut());
+                    }
+                    self.restore_next = false;
+                }
+                Step::Tick(incoming, outputs) => {
+                    progress.advance(incoming.inputs.iter().map(|input| input.payload.weight() as u64).sum());
+                    if !self.tick(incoming, outputs.as_deref())? {
+                        break;
+                    }
+                }
+            }
+        }
+        self.finished.cuts = feed.cuts.clone();
+        self.finished.wall_s = clock::boottime().since(wall).as_secs_f64();
+        self.finished.cpu_s = clock::process_cpu_seconds() - cpu;
+        progress.finish(&format!("replayed {} ticks", self.finished.ticks));
+        Ok(())
+    }
+
+    /// Runs a tick. False when the replay is of no more use.
+    fn tick(&mut self, incoming: Incoming, recorded: Option<&OutputsRecord>) -> Result<bool, Failure> {
+        let now = incoming.now;
+        self.restore_next = false;
+        self.pace(now);
+        self.prepared.put(incoming);
+        drive::tick(&mut self.app)?;
+        let outcome = drive::outcome(self.app.world());
+        self.chain.update(&outcome.tick.to_le_bytes());
+        self.chain.update(&outcome.digest.to_le_bytes());
+        if !self.started {
+            self.started = true;
+            self.finished.first = now;
+        }
+        self.finished.last = now;
+        self.finished.ticks += 1;
+        if let (true, Some(recorded)) = (self.comparable, recorded) {
+            self.finished.compared += 1;
+            if recorded.digest != outcome.digest {
+                self.finished.divergence = Some(self.explain(recorded)?);
+                return Ok(!self.args.verify);
+            }
+        }
+        Ok(true)
+    }
+
+    fn explain(&mut self, recorded: &OutputsRecord) -> Result<Divergence, Failure> {
+        self.finished.differing += 1;
+        if let Some(first) = &self.finished.divergence {
+            return Ok(first.clone());
+        }
+        let explained = replay::explain(self.app.world_mut(), &self.args.session, recorded.tick)?;
+        Ok(explained.unwrap_or_else(|| Divergence {
+            tick: recorded.tick,
+            kind: "digest".to_owned(),
+            id: String::new(),
+            field: String::new(),
+            recorded: format!("{:016x}", recorded.digest).into(),
+            replayed: "the same values, but another digest: made by a build that digests other kinds".into(),
+        }))
+    }
+
+    /// Waits until a tick is due, if the replay runs at a given speed.
+    fn pace(&mut self, now: Mono) {
+        let Some(speed) = self.args.speed else { return };
+        let (wall, first) = *self.pace.get_or_insert((clock::boottime(), now));
+        let due = wall + now.since(first).div_f64(speed);
+        std::thread::sleep(due.since(clock::boottime()));
+    }
+
+    fn finish(mut self) -> (Finished, App) {
+        let world = self.app.world_mut();
+        let mut finished = self.finished;
+        finished.digest = self.chain.digest();
+        finished.counts = Counts::of(world).since(&self.before);
+        let door = world.resource::<Door>();
+        finished.skipped_arrivals = door.arrivals.skipped;
+        finished.mismatched_jobs = door.arrivals.mismatches.0;
+        finished.kinds = world
+            .resource::<Registry>()
+            .entries()
+            .filter(|entry| entry.digested > 0)
+            .map(|entry| (entry.name.to_owned(), entry.digested))
+            .collect();
+        (finished, self.app)
+    }
+}

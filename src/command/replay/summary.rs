@@ -1,0 +1,282 @@
+//! What came of a replay, for a person and for a program.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use bevy_ecs::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+use waywarden_components::prelude::*;
+use waywarden_systems::replay::Divergence;
+use waywarden_systems::session::Origin;
+use waywarden_systems::tick::StageSummary;
+
+use super::{JobsMode, ReplayArgs};
+use crate::failure::Failure;
+
+/// What is in the world, counted over its devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Frames that came in.
+    pub frames: u64,
+    /// Of them, those that the gate held back.
+    pub gated: u64,
+    /// Frames segmented.
+    pub segmented: u64,
+    /// Frames looked at by the detector.
+    pub detected: u64,
+    /// Frames that a full queue dropped.
+    pub dropped: u64,
+    /// Frames that could not be decoded.
+    pub broken: u64,
+    /// Fixes made.
+    pub fixes: u64,
+    /// Range readings that may be used.
+    pub ranges: u64,
+    /// Utterances that ended.
+    pub utterances: u64,
+    /// Samples in utterances.
+    pub speech_samples: u64,
+}
+
+impl Counts {
+    /// Counts what is in the world.
+    pub fn of(world: &mut World) -> Self {
+        let mut counts = Self::default();
+        let mut cameras = world.query::<(&Counters, &Gate, &EgoLane, &Obstacles)>();
+        for (counters, gate, lane, obstacles) in cameras.iter(world) {
+            counts.frames += counters.received;
+            counts.dropped += counters.dropped;
+            counts.gated += gate.judged - gate.accepted;
+            counts.broken += gate.broken;
+            counts.segmented += lane.segmented;
+            counts.detected += obstacles.detected;
+        }
+        counts.fixes = world.query::<&GpsState>().iter(world).map(|gps| gps.fixes).sum();
+        counts.ranges = world.query::<&RangeState>().iter(world).map(|range| range.valid).sum();
+        for voice in world.query::<&Voice>().iter(world) {
+            counts.utterances += voice.utterances;
+            counts.speech_samples += voice.speech_samples;
+        }
+        counts
+    }
+
+    /// What has been added since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(before.frames),
+            gated: self.gated.saturating_sub(before.gated),
+            segmented: self.segmented.saturating_sub(before.segmented),
+            detected: self.detected.saturating_sub(before.detected),
+            dropped: self.dropped.saturating_sub(before.dropped),
+            broken: self.broken.saturating_sub(before.broken),
+            fixes: self.fixes.saturating_sub(before.fixes),
+            ranges: self.ranges.saturating_sub(before.ranges),
+            utterances: self.utterances.saturating_sub(before.utterances),
+            speech_samples: self.speech_samples.saturating_sub(before.speech_samples),
+        }
+    }
+
+    /// Seconds of speech.
+    pub fn speech_s(&self) -> f64 {
+        self.speech_samples as f64 / f64::from(SAMPLE_RATE)
+    }
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Over the digests of all ticks.
+    pub digest: u64,
+    /// Ticks run.
+    pub ticks: u64,
+    /// Time of the first tick.
+    pub first: Mono,
+    /// Time of the last tick.
+    pub last: Mono,
+    /// Time it took.
+    pub wall_s: f64,
+    /// CPU time it took.
+    pub cpu_s: f64,
+    /// What it saw.
+    pub counts: Counts,
+    /// Times of phases, systems and jobs.
+    pub stages: BTreeMap<String, StageSummary>,
+    /// How results of jobs came back.
+    pub jobs: JobsMode,
+    /// Where the session comes from.
+    pub origin: Origin,
+    /// Ticks whose digest was compared.
+    pub compared: u64,
+    /// Of them, those that differ.
+    pub differing: u64,
+    /// The first difference.
+    pub divergence: Option<Divergence>,
+    /// Values digested, by kind.
+    pub kinds: BTreeMap<String, u64>,
+    /// Journalled arrivals of jobs that were not started here.
+    pub skipped_arrivals: u64,
+    /// Recomputed results that are not the journalled ones.
+    pub mismatched_jobs: u64,
+    /// What differs from the recorded run, in words.
+    pub differences: Vec<String>,
+    /// Files that end in the middle.
+    pub cuts: Vec<String>,
+}
+
+impl Default for Finished {
+    fn default() -> Self {
+        Self {
+            digest: 0,
+            ticks: 0,
+            first: Mono::default(),
+            last: Mono::default(),
+            wall_s: 0.0,
+            cpu_s: 0.0,
+            counts: Counts::default(),
+            stages: BTreeMap::new(),
+            jobs: JobsMode::Auto,
+            origin: Origin::Import,
+            compared: 0,
+            differing: 0,
+            divergence: None,
+            kinds: BTreeMap::new(),
+            skipped_arrivals: 0,
+            mismatched_jobs: 0,
+            differences: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+}
+
+impl Finished {
+    fn session_s(&self) -> f64 {
+        self.last.since(self.first).as_secs_f64()
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// With `--verify`, when a tick differs or there is nothing to compare with.
+    pub fn print(&self, args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
+        if args.json {
+            writeln!(out, "{}", self.to_json(args))?;
+        } else {
+            self.write_text(out)?;
+        }
+        if !args.verify {
+            return Ok(());
+        }
+        if let Some(divergence) = &self.divergence {
+            return Err(Failure::difference(format!("{}: {divergence}", args.session.display()))
+                .hint(format!("this run repeats it: {}", repeat(args))));
+        }
+        if self.compared == 0 {
+            return Err(Failure::bad_input(format!("{}: no outputs to compare with", args.session.display()))
+                .hint("an imported session has none; make some with `waywarden replay SESSION --out FILE`"));
+        }
+        Ok(())
+    }
+
+    fn to_json(&self, args: &ReplayArgs) -> serde_json::Value {
+        let c = &self.counts;
+        json!({
+            "session": args.session.display().to_string(),
+            "digest": format!("{:016x}", self.digest),
+            "ticks": self.ticks,
+            "session_s": self.session_s(),
+            "wall_s": self.wall_s,
+            "cpu_s": self.cpu_s,
+            "peak_rss_mb": peak_rss_mb(),
+            "frames": {
+                "in": c.frames, "gated": c.gated, "segmented": c.segmented, "detected": c.detected,
+                "dropped": c.dropped, "broken": c.broken,
+            },
+            "fixes": c.fixes,
+            "ranges": c.ranges,
+            "utterances": c.utterances,
+            "speech_s": c.speech_s(),
+            "jobs": format!("{:?}", self.jobs).to_lowercase(),
+            "verified": { "ticks": self.compared, "differing": self.differing, "first": self.divergence },
+            "skipped_arrivals": self.skipped_arrivals,
+            "mismatched_jobs": self.mismatched_jobs,
+            "differences": self.differences,
+            "cut": self.cuts,
+            "kinds": self.kinds,
+            "stages": self.stages,
+        })
+    }
+
+    fn write_text(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let c = &self.counts;
+        let faster = self.session_s() / self.wall_s.max(1e-9);
+        writeln!(
+            out,
+            "{:.1} s of session in {:.2} s ({faster:.1} x real time), {:.2} s of CPU, {:.0} MB at most",
+            self.session_s(),
+            self.wall_s,
+            self.cpu_s,
+            peak_rss_mb()
+        )?;
+        writeln!(out, "  ticks      {}, digest {:016x}", self.ticks, self.digest)?;
+        writeln!(
+            out,
+            "  frames     {} in, {} held back by the gate, {} segmented, {} looked at for obstacles, {} dropped, {} broken",
+            c.frames, c.gated, c.segmented, c.detected, c.dropped, c.broken
+        )?;
+        writeln!(out, "  position   {} fixes", c.fixes)?;
+        writeln!(out, "  distance   {} readings", c.ranges)?;
+        writeln!(out, "  speech     {} utterances, {:.1} s", c.utterances, c.speech_s())?;
+        for cut in &self.cuts {
+            writeln!(out, "  cut        {cut}")?;
+        }
+        for difference in &self.differences {
+            writeln!(out, "  different  {difference}")?;
+        }
+        match (&self.divergence, self.compared) {
+            (Some(divergence), _) => writeln!(out, "  DIFFERS    in {} ticks, first {divergence}", self.differing)?,
+            (None, 0) => writeln!(out, "  verified   nothing: no recorded outputs to compare with")?,
+            (None, ticks) => writeln!(out, "  verified   {ticks} ticks give what was recorded")?,
+        }
+        Ok(())
+    }
+}
+
+/// The command that repeats a run.
+fn repeat(args: &ReplayArgs) -> String {
+    let mut command = format!("waywarden replay {} --verify", args.session.display());
+    let mut add = |text: String| {
+        command.push(' ');
+        command.push_str(&text);
+    };
+    if let Some(threads) = args.threads {
+        add(format!("--threads {threads}"));
+    }
+    if let Some(seed) = args.shuffle {
+        add(format!("--shuffle {seed}"));
+    }
+    if let Some(seed) = args.jitter {
+        add(format!("--jitter {seed}"));
+    }
+    if args.jobs != JobsMode::Auto {
+        add(format!("--jobs {}", format!("{:?}", args.jobs).to_lowercase()));
+    }
+    if let Some(super::From::Segment(segment)) = args.from {
+        add(format!("--from {segment}"));
+    }
+    if let Some(super::From::Time(time)) = args.from {
+        add(format!("--from {}s", time.as_secs_f64()));
+    }
+    if let Some(models) = &args.models {
+        add(format!("--models {}", models.display()));
+    }
+    command
+}
+
+/// The most memory that this process has had, in megabytes of 10^6 bytes; 0 where the system does not say.
+pub fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or_default() * 1024.0 / 1e6
+}

@@ -1,0 +1,66 @@
+//! Thread pools, sized by the config. Bevy's pools are global to a process: the first call counts.
+
+use bevy_tasks::{AsyncComputeTaskPool, ComputeTaskPool, IoTaskPool, TaskPoolBuilder};
+use thread_priority::{
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue,
+    ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
+
+/// How many threads there are, and what they may do to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// Threads that run systems.
+    pub compute: usize,
+    /// Threads that run jobs.
+    pub jobs: usize,
+    /// Asks for real-time priority for the tick and the systems.
+    pub realtime: bool,
+}
+
+/// Real-time priority of the tick and of systems (`SCHED_FIFO`, 1 to 99): above all ordinary threads, below what the
+/// kernel itself does at 50.
+const REALTIME: u8 = 10;
+
+/// Starts the pools. The calling thread is taken for that of the tick.
+pub fn start(pools: Pools) {
+    let realtime = pools.realtime;
+    ComputeTaskPool::get_or_init(|| {
+        TaskPoolBuilder::new()
+            .num_threads(pools.compute.max(1))
+            .thread_name("systems".to_owned())
+            .on_thread_spawn(move || {
+                if realtime {
+                    prefer();
+                }
+            })
+            .build()
+    });
+    AsyncComputeTaskPool::get_or_init(|| {
+        TaskPoolBuilder::new()
+            .num_threads(pools.jobs.max(1))
+            .thread_name("jobs".to_owned())
+            .on_thread_spawn(stand_back)
+            .build()
+    });
+    IoTaskPool::get_or_init(|| TaskPoolBuilder::new().num_threads(1).thread_name("io".to_owned()).build());
+    if realtime && !prefer() {
+        tracing::info!(
+            "no real-time priority for the tick: not permitted; give the program CAP_SYS_NICE or LimitRTPRIO=10"
+        );
+    }
+}
+
+/// Gives this thread real-time priority. False where that is not permitted.
+fn prefer() -> bool {
+    let Ok(value) = ThreadPriorityValue::try_from(REALTIME) else { return false };
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy).is_ok()
+}
+
+/// Lets this thread, and the threads that it starts, run only when nobody else wants to.
+fn stand_back() {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).is_err() {
+        tracing::warn!("job threads run at ordinary priority: models may delay ticks");
+    }
+}
