@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use waywarden_components::prelude::JobRole;
 
 use super::Config;
 use super::explain::allowed;
@@ -154,8 +155,8 @@ fn check_relations(config: &Config, found: &mut Vec<Violation>) {
     ordered("tick", ("min_gap_ms", f64::from(tick.min_gap_ms)), ("period_ms", f64::from(tick.period_ms)));
     ordered("voice", ("exit", voice.exit), ("enter", voice.enter));
     for (section, role, name) in [
-        ("segmentation", waywarden_components::prelude::JobRole::Segmentation, &config.segmentation.model),
-        ("detection", waywarden_components::prelude::JobRole::Detection, &config.detection.model),
+        ("segmentation", JobRole::Segmentation, &config.segmentation.model),
+        ("detection", JobRole::Detection, &config.detection.model),
     ] {
         if let Some(model) = config.model.iter().find(|model| model.name == *name && model.role != role) {
             found.push(Violation {

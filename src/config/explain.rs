@@ -83,9 +83,8 @@ pub(super) fn explain(said: &str, path: Option<&Path>) -> (String, String) {
         let message = format!("`{general}` cannot be \"{}\"", wrong.escape_debug());
         return (message, hint_of_words(wrong, &quoted(expected), "allowed"));
     }
-    if said.starts_with("missing field") {
-        let missing = quoted(said).first().copied().unwrap_or("");
-        return (format!("[[{general}]] has no `{missing}`"), format!("add a line `{missing} = …` to it"));
+    if let Some(missing) = missing_key(said) {
+        return (format!("`{general}` has no `{missing}`"), format!("add `{missing} = …` to it"));
     }
     if let Some((found, expected)) = wrong_type(said) {
         let message = if path.is_none() {
@@ -103,6 +102,11 @@ pub(super) fn explain(said: &str, path: Option<&Path>) -> (String, String) {
         return (message, hint);
     }
     (said.to_owned(), allowed(&general))
+}
+
+/// The key that serde misses, if that is what it said.
+pub(super) fn missing_key(said: &str) -> Option<&str> {
+    said.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// What serde found and what it expected, in the words of TOML.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
 use super::check;
-use super::explain::{explain, syntax_hint};
+use super::explain::{explain, missing_key, syntax_hint};
 use super::path::{find, locate, remove};
 use super::problem::{ConfigError, Problem};
 use super::{Config, path::Path};
@@ -33,6 +33,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
     let mut config = None;
     let mut go_on = errors.is_empty();
     let mut mistyped = false;
+    let mut removed: Vec<Path> = Vec::new();
     while go_on {
         let error = match Config::deserialize(Deserializer::from(root.clone())) {
             Ok(read) => {
@@ -44,9 +45,21 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
         mistyped = true;
         let span = error.span().unwrap_or(0..0);
         let path = find(root.get_ref(), &span);
-        let (message, hint) = explain(error.message(), path.as_ref());
-        let room = note(span.start, message, hint, path.as_ref().map_or(String::new(), Path::to_string));
-        go_on = room && path.is_some_and(|path| remove(root.get_mut(), &path.0));
+        // A key that is missing because its wrong value has just been taken out is no mistake of its own.
+        let consequence =
+            path.as_ref().zip(missing_key(error.message())).is_some_and(|(path, key)| removed.contains(&path.key(key)));
+        if !consequence {
+            let (message, hint) = explain(error.message(), path.as_ref());
+            go_on = note(span.start, message, hint, path.as_ref().map_or(String::new(), Path::to_string));
+        }
+        match path {
+            Some(path) if remove(root.get_mut(), &path.0) => {
+                // What comes behind a removed item of a list moves up to its place.
+                removed.retain(|other| !other.0.starts_with(&path.0));
+                removed.push(path);
+            }
+            _ => go_on = false,
+        }
     }
     if let Some(config) = &config {
         // With a mistyped value taken out, how values stand to each other says nothing.

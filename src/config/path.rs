@@ -59,11 +59,16 @@ impl Path {
         keys.filter_map(|step| if let Step::Key(key) = step { Some(key.as_str()) } else { None }).next().unwrap_or("")
     }
 
+    /// One step back.
+    fn parent(&self) -> Self {
+        Self(self.0.iter().take(self.0.len().saturating_sub(1)).cloned().collect())
+    }
+
     /// The table that holds the value, as its header stands in a file: `[gate]`, `[[camera]]`; none for the root.
     pub(super) fn header(&self) -> Option<String> {
         match self.0.as_slice() {
-            [Step::Key(table), Step::Index(_), ..] => Some(format!("[[{table}]]")),
-            [Step::Key(table), _, ..] => Some(format!("[{table}]")),
+            [Step::Key(table), Step::Index(_), Step::Key(_)] => Some(format!("[[{table}]]")),
+            [.., _] if self.0.len() > 1 => Some(format!("[{}]", self.parent().general())),
             _ => None,
         }
     }

@@ -122,47 +122,65 @@ impl Default for Detection {
     }
 }
 
-/// What a model's outputs mean.
+/// How the output of a model is read, in the words of the model manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ModelLayout {
-    /// Drivable area and lane lines, two channels each, as TwinLiteNet gives them.
+pub enum ModelDecoder {
+    /// TwinLiteNet: drivable area and lane lines, two channels each.
     Twinlitenet,
-    /// Boxes over strides 8, 16 and 32 that are not decoded yet, as YOLOX gives them.
+    /// TwinLiteNet+: the same.
+    TwinlitenetPlus,
+    /// YOLOX: cells of three grids, 80 classes of COCO.
     Yolox,
 }
 
-/// How a frame is made to fit a model's input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a frame is laid into a model's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum InputFit {
-    /// Stretched over the whole input, whatever that does to the aspect.
-    #[default]
+pub enum InputLayout {
+    /// The whole frame, squeezed to the input's size.
     Stretched,
-    /// Scaled with its aspect, the rest padded.
+    /// Aspect kept, in the middle, the rest grey.
     Letterboxed,
+    /// Aspect kept, in the top left corner, the rest grey.
+    LetterboxedTopLeft,
 }
 
-/// Order of a model's input channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Order of a model's input planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ChannelOrder {
+pub enum InputColour {
     /// Red, green, blue.
-    #[default]
     Rgb,
     /// Blue, green, red.
     Bgr,
 }
 
-/// Values of a model's input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// What numbers a model's input holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InputRange {
     /// 0 to 1.
-    #[default]
+    #[serde(rename = "0-1")]
     Unit,
     /// 0 to 255.
+    #[serde(rename = "0-255")]
     Byte,
+}
+
+/// What a model is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelInput {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// How a frame is laid into it.
+    pub layout: InputLayout,
+    /// Order of its planes.
+    pub colour: InputColour,
+    /// What numbers it holds.
+    pub range: InputRange,
 }
 
 /// A user's own model.
@@ -177,21 +195,10 @@ pub struct Model {
     pub path: String,
     /// SHA-256 of the file, 64 hexadecimal digits. Any other file is refused.
     pub sha256: String,
-    /// What its outputs mean.
-    pub layout: ModelLayout,
-    /// Width of its input in pixels.
-    pub width: u32,
-    /// Height of its input in pixels.
-    pub height: u32,
-    /// How a frame is made to fit.
-    #[serde(default)]
-    pub fit: InputFit,
-    /// Order of its channels.
-    #[serde(default)]
-    pub channels: ChannelOrder,
-    /// Values of its input.
-    #[serde(default)]
-    pub values: InputRange,
+    /// How its output is read.
+    pub decoder: ModelDecoder,
+    /// What it is given.
+    pub input: ModelInput,
 }
 
 /// Voice activity.
@@ -209,12 +216,12 @@ pub struct Voice {
     /// Milliseconds before its first speech that belong to an utterance.
     pub pre_roll_ms: u32,
     /// Seconds after which an utterance is cut.
-    pub max_utterance_s: f64,
+    pub max_utterance_s: u32,
 }
 
 impl Default for Voice {
     fn default() -> Self {
-        Self { enter: 0.5, exit: 0.35, enter_windows: 3, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30.0 }
+        Self { enter: 0.5, exit: 0.35, enter_windows: 3, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30 }
     }
 }
 
@@ -228,7 +235,7 @@ pub struct GpsFix {
 
 impl Default for GpsFix {
     fn default() -> Self {
-        Self { max_wait_ms: 300 }
+        Self { max_wait_ms: 900 }
     }
 }
 

@@ -35,9 +35,8 @@ fn full() -> Config {
         role = "segmentation"
         path = "mine.onnx"
         sha256 = "505b56bd7c9e4e38b2928373aa4daa191a9a398e07e1fb340024b9ce84d4285f"
-        layout = "twinlitenet"
-        width = 640
-        height = 360
+        decoder = "twinlitenet"
+        input = { width = 640, height = 360, layout = "stretched", colour = "rgb", range = "0-1" }
         [[microphone]]
     "#;
     Config::from_toml(model, "full").expect("a valid config")
@@ -114,10 +113,11 @@ fn the_manual_documents_every_key_with_range_and_default() {
         let found = manual.iter().find(|(in_section, of_key, _)| in_section == section && of_key == key);
         let (_, _, comment) = found.unwrap_or_else(|| panic!("the manual has no {section}.{key}"));
         let general = format!("{section}.{key}");
-        if let Some(limit) = Limit::of(&general) {
+        let limits: Vec<&Limit> =
+            LIMITS.iter().filter(|limit| (limit.key.to_owned() + ".").starts_with(&(general.clone() + "."))).collect();
+        assert!(!value.is_number() || !limits.is_empty(), "{general} is a number without a limit");
+        for limit in limits {
             assert!(comment.contains(&format!("Range {limit}")), "{general}: no `Range {limit}` in `{comment}`");
-        } else {
-            assert!(!value.is_number(), "{general} is a number without a limit");
         }
         if section != "model" {
             let default = if let Some(number) = value.as_f64() { number.to_string() } else { value.to_string() };
@@ -129,11 +129,14 @@ fn the_manual_documents_every_key_with_range_and_default() {
 
 #[test]
 fn limits_are_of_keys_and_hold_the_defaults() {
-    let keys = keys(&full());
+    let config = serde_json::to_value(full()).unwrap();
     for limit in LIMITS {
-        let found = keys.iter().find(|(section, key, _)| format!("{section}.{key}") == limit.key);
-        let (_, _, value) = found.unwrap_or_else(|| panic!("{} is no key", limit.key));
-        assert!(limit.allows(value.as_f64().unwrap()), "{}", limit.key);
+        let value = limit.key.split('.').fold(&config, |value, key| {
+            let table = if value.is_array() { &value[0] } else { value };
+            &table[key]
+        });
+        let value = value.as_f64().unwrap_or_else(|| panic!("{} is no number of the config", limit.key));
+        assert!(limit.allows(value), "{}", limit.key);
     }
 }
 
@@ -196,7 +199,7 @@ fn wrong_types_are_named() {
     assert_problem("[threads]\nrealtime = 1", 2, 12, "threads.realtime", "must be true or false", "default: true");
     assert_problem("gate = 3", 1, 8, "gate", "must be a section", "write [gate] on a line of its own");
     assert_problem("[camera]\nname = \"a\"", 1, 1, "camera", "must be a list", "write [[camera]] with two brackets");
-    assert_problem("[[model]]\nname = \"a\"\n", 1, 1, "model[0]", "[[model]] has no `role`", "add a line `role = …`");
+    assert_problem("[[model]]\nname = \"a\"\n", 1, 1, "model[0]", "`model` has no `role`", "add `role = …`");
 }
 
 #[test]
@@ -301,6 +304,11 @@ fn models_are_checked() {
     assert_eq!(found.key, "model[0].sha256");
     assert!(found.hint.contains("sha256sum"), "{found:#?}");
     assert_eq!(problem(&text.replace("mine.onnx", "")).key, "model[0].path");
+    let found = problem(&text.replace("width = 640\n", "width = 5000\n"));
+    assert_eq!(found.key, "model[0].input.width");
+    assert!(found.message.contains("outside 32 to 4096 pixels"), "{found:#?}");
+    let found = problem(&text.replace("\"twinlitenet\"\n\n[model.input]", "\"yolo\"\n\n[model.input]"));
+    assert!(found.hint.contains("did you mean `yolox`?"), "{found:#?}");
     assert_problem(
         "[detection]\nmodel = \"../x\"",
         2,
@@ -326,6 +334,20 @@ fn all_problems_are_named_in_the_order_of_the_file() {
     assert_eq!(found, expected.map(|(line, key)| (line, key.to_owned())));
     let many: String = (0..100).map(|i| format!("a{i} = 1\n")).collect();
     assert_eq!(problems(&many).len(), 20);
+}
+
+#[test]
+fn a_wrong_value_of_a_needed_key_is_one_problem() {
+    let wrong =
+        "[[model]]\nname = \"a\"\nrole = \"segmentation\"\npath = \"a\"\nsha256 = 1\ndecoder = \"x\"\ninput = 2\n";
+    let lacking = "[[model]]\nname = \"b\"\n";
+    let found: Vec<_> = problems(&format!("{wrong}{lacking}"))
+        .into_iter()
+        .map(|problem| (problem.line.unwrap(), problem.message))
+        .collect();
+    let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [5, 6, 7, 8], "{found:#?}");
+    assert!(found[3].1.contains("has no `role`"), "{found:#?}");
 }
 
 #[test]
