@@ -4,13 +4,15 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::check;
+use waywarden::command::{check, import, inspect, replay, run};
+use waywarden::config::Log;
 use waywarden::failure::Failure;
+use waywarden::logging;
 
 fn main() -> ExitCode {
     let (mut out, mut err) = (Output(io::stdout().lock()), io::stderr());
     let (done, json) = match Cli::from_process() {
-        Ok(cli) => (run(&cli, &mut out), cli.command.json()),
+        Ok(cli) => (dispatch(&cli, &mut out), cli.command.json()),
         Err(failure) => (Err(failure), true),
     };
     match done.and_then(|()| out.flush().map_err(Failure::from)) {
@@ -23,12 +25,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+    logging::start(&Log::default(), cli.log.as_deref(), cli.log_format)?;
     match &cli.command {
         Command::Check(args) => check::run(args, out),
-        Command::Run(_) | Command::Replay(_) | Command::Import(_) | Command::Inspect(_) => {
-            Err(Failure::running("this command is not built in"))
-        }
+        Command::Replay(args) => replay::run(args, out),
+        Command::Import(args) => import::run(args, out),
+        Command::Inspect(args) => inspect::run(args, out),
+        Command::Run(args) => run::run(args, out),
     }
 }
 

@@ -1,9 +1,16 @@
 //! `waywarden run`: the program on the vehicle.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
+use waywarden_systems::clock;
+
 use crate::cli::seconds;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::live::{self, LiveRun};
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
@@ -50,4 +57,76 @@ pub struct RunArgs {
     /// Prints the summary as one JSON object, and no progress.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Runs until it is told to end, and prints to `out` what happened.
+///
+/// # Errors
+/// When the config or a model cannot be used, the session cannot be written, or a system fails.
+pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if args.simulate {
+        config = config.simulated();
+    }
+    if let Some(seed) = args.seed {
+        config.simulation.seed = seed;
+    }
+    let folder = match (&args.record, config.record.directory.as_str()) {
+        (Some(folder), _) => Some(folder.clone()),
+        (None, "") => None,
+        (None, folder) => Some(PathBuf::from(folder)),
+    };
+    let session = folder.as_deref().map(session_folder);
+    let plan = LiveRun { config, session: session.clone(), models: args.models.clone(), duration: args.duration };
+    let summary = live::run(plan)?;
+    if args.json {
+        let mut value = serde_json::to_value(&summary).unwrap_or_default();
+        value["ok"] = json!(true);
+        value["session"] = json!(session.map(|path| path.display().to_string()));
+        writeln!(out, "{value}")?;
+    } else {
+        writeln!(
+            out,
+            "ran {:.1} s, {} ticks; {} frames, {} segmented, {} looked at for obstacles, {} fixes, {} range readings, {} utterances",
+            summary.session_s,
+            summary.ticks,
+            summary.counts.frames,
+            summary.counts.segmented,
+            summary.counts.detected,
+            summary.counts.fixes,
+            summary.counts.ranges,
+            summary.counts.utterances
+        )?;
+        if let Some(session) = session {
+            writeln!(out, "recorded {} segments in {}", summary.segments, session.display())?;
+            writeln!(out, "replay them: waywarden replay {} --verify", session.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// A new folder for a session: named by the date, or by the boot and the time since while the date is unknown.
+fn session_folder(base: &Path) -> PathBuf {
+    let name = match clock::system_utc() {
+        Some(utc) => {
+            let seconds = (clock::boottime().0 as i64 + utc.offset_ns) / 1_000_000_000;
+            live::date_name(seconds)
+        }
+        None => {
+            let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            let boot: String = boot.chars().take(8).collect();
+            format!("boot-{boot}-{:.0}", clock::boottime().as_secs_f64())
+        }
+    };
+    let mut path = base.join(&name);
+    for n in 2.. {
+        if !path.exists() {
+            break;
+        }
+        path = base.join(format!("{name}-{n}"));
+    }
+    path
 }

@@ -1,0 +1,302 @@
+//! A live run: devices on threads of their own, the tick, the recorder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bevy_app::App;
+use serde::Serialize;
+use waywarden_components::prelude::*;
+use waywarden_systems::clock::{boottime, system_utc};
+use waywarden_systems::ingress::{Control, Inlet, LiveSettings, LiveSource, Outlet, Wake, channel, wake};
+use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
+use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
+use waywarden_systems::session::{Origin, WriteError};
+use waywarden_systems::simulate::{self, Simulated};
+use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
+
+use crate::command::replay::Counts;
+use crate::config::Config;
+use crate::engines::Engines;
+use crate::failure::Failure;
+use crate::pools::{self, Pools};
+use crate::{app, drive, session_info};
+
+/// Frames that may wait for a tick: what a camera's own buffers would hold.
+const WAITING_FRAMES: usize = 4;
+/// Pieces of sound that may wait for a tick: two seconds.
+const WAITING_SOUND: usize = 100;
+/// Pieces of serial bytes that may wait for a tick.
+const WAITING_SERIAL: usize = 256;
+
+/// What to run.
+pub struct LiveRun {
+    /// The config.
+    pub config: Config,
+    /// The folder of the session, if it is recorded.
+    pub session: Option<PathBuf>,
+    /// The folder to look for models in first.
+    pub models: Option<PathBuf>,
+    /// How long to run; until told to end, if none.
+    pub duration: Option<Duration>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Ticks run.
+    pub ticks: u64,
+    /// Time from the first tick to the last.
+    pub session_s: f64,
+    /// What was seen.
+    pub counts: Counts,
+    /// Segments recorded.
+    pub segments: u64,
+    /// Bytes recorded.
+    pub bytes: u64,
+    /// Ticks that could not be recorded.
+    pub lost_ticks: u64,
+    /// Times of phases, systems and jobs, and lateness.
+    pub stages: std::collections::BTreeMap<String, StageSummary>,
+}
+
+/// Runs until told to end.
+///
+/// # Errors
+/// When a model cannot be used, the session cannot be written, or a system fails.
+pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
+    let LiveRun { config, session, models, duration } = plan;
+    let streams = config.streams();
+    let engines = Engines::load(&config, models.as_deref())?;
+    let threads = &config.threads;
+    let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
+    let control = Control::default();
+    let stages = Stages::default();
+    let (waker, woken) = wake();
+    let devices = Devices::open(&config, &streams, &waker);
+    let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
+    // Threads that must not be preferred have been started by now; the pools come after them.
+    pools::start(Pools { compute, jobs, realtime });
+    let mut first = vec![Payload::Seed(config.simulation.seed)];
+    first.extend(system_utc().map(Payload::Utc));
+    let settings = LiveSettings {
+        period: Duration::from_millis(config.tick.period_ms.into()),
+        min_gap: Duration::from_millis(config.tick.min_gap_ms.into()),
+        segment: recorder.is_some().then(|| Duration::from_secs(config.record.segment_s.into())),
+        duration,
+    };
+    let (devices, inlets) = devices;
+    let source = LiveSource::new(settings, inlets, woken, control.clone(), stages.clone(), first);
+    let parts = app::Parts {
+        tick: TickPlugin { stages: Some(stages.clone()), ..TickPlugin::default() },
+        source: Box::new(source),
+        arrivals: Arrivals::new(ArrivalMode::Live { deadlines: deadlines(&config) }, stages.clone()),
+        runner: JobRunner::new(engines.loaded.clone(), Some(waker), stages.clone()),
+        models: engines.status.clone(),
+    };
+    let mut app = app::build(&config, &streams, parts);
+    let recording = recorder.map(|(recorder, recording)| {
+        app.insert_resource(recorder);
+        recording
+    });
+    app.finish();
+    app.cleanup();
+    stop_on_signals(&control)?;
+    let devices = devices.start()?;
+    let ran = drive_until_end(&mut app);
+    devices.stop();
+    app.world_mut().remove_resource::<Recorder>();
+    let (first, last, ticks) = ran?;
+    let stats = match recording {
+        Some(recording) => recording.finish()?,
+        None => Arc::default(),
+    };
+    Ok(Summary {
+        ticks,
+        session_s: last.since(first).as_secs_f64(),
+        counts: Counts::of(app.world_mut()),
+        segments: stats.segments.load(Ordering::Relaxed),
+        bytes: stats.bytes.load(Ordering::Relaxed),
+        lost_ticks: stats.lost.load(Ordering::Relaxed),
+        stages: stages.summary(),
+    })
+}
+
+fn drive_until_end(app: &mut App) -> Result<(Mono, Mono, u64), Failure> {
+    let (mut first, mut last, mut ticks) = (None, Mono::default(), 0);
+    while drive::tick(app)? {
+        let outcome = drive::outcome(app.world());
+        first.get_or_insert(outcome.now);
+        last = outcome.now;
+        ticks += 1;
+    }
+    Ok((first.unwrap_or(last), last, ticks))
+}
+
+fn deadlines(config: &Config) -> std::collections::BTreeMap<JobRole, Duration> {
+    let ms = |ms: u32| Duration::from_millis(ms.into());
+    [
+        (JobRole::Segmentation, ms(config.segmentation.deadline_ms)),
+        (JobRole::Detection, ms(config.detection.deadline_ms)),
+    ]
+    .into()
+}
+
+/// An orderly end at the first SIGTERM or SIGINT; the second one ends the process at once.
+fn stop_on_signals(control: &Control) -> Result<(), Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    let control = control.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut asked = false;
+        for _ in signals.forever() {
+            if asked {
+                std::process::exit(130);
+            }
+            asked = true;
+            control.shut_down();
+        }
+    })?;
+    Ok(())
+}
+
+struct Recording {
+    thread: JoinHandle<Result<(), WriteError>>,
+    stats: Arc<RecorderStats>,
+}
+
+impl Recording {
+    /// Waits until everything is on the disk.
+    fn finish(self) -> Result<Arc<RecorderStats>, Failure> {
+        self.thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
+        Ok(self.stats)
+    }
+}
+
+fn start_recorder(
+    folder: PathBuf,
+    config: &Config,
+    streams: &[StreamSpec],
+    engines: &Engines,
+    control: &Control,
+) -> Result<(Recorder, Recording), Failure> {
+    std::fs::create_dir_all(&folder).map_err(|source| WriteError::Io { path: folder.clone(), source })?;
+    let record = &config.record;
+    let settings = RecorderSettings {
+        destination: Destination::Folder(folder),
+        info: session_info::describe(Origin::Live, config, streams, engines.describe()),
+        queue_bytes: record.queue_mb as usize * 1_000_000,
+        patient: false,
+        flush: Duration::from_millis(record.flush_ms.into()),
+        segment_bytes: u64::from(record.segment_mb) * 1_000_000,
+    };
+    let (recorder, thread) = Recorder::new(settings, control.clone());
+    let stats = recorder.stats();
+    let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || thread.run())?;
+    Ok((recorder, Recording { thread, stats }))
+}
+
+/// Devices that have been opened and not started.
+struct Devices(Vec<(String, Simulated, Outlet)>);
+
+/// Devices that run.
+struct RunningDevices {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Devices {
+    fn open(config: &Config, streams: &[StreamSpec], wake: &Wake) -> (Self, Vec<Inlet>) {
+        let drive = simulate::Drive::new(config.simulation.seed);
+        let (mut devices, mut inlets) = (Vec::new(), Vec::new());
+        for spec in streams {
+            let (capacity, policy) = match spec.kind {
+                StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
+                StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
+                StreamKind::Gps | StreamKind::Range { .. } => (WAITING_SERIAL, DropPolicy::KeepOldest),
+            };
+            let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
+            devices.push((spec.name.clone(), simulated(config, spec, &drive), outlet));
+            inlets.push(inlet);
+        }
+        (Self(devices), inlets)
+    }
+
+    fn start(self) -> Result<RunningDevices, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let begin = boottime();
+        let mut threads = Vec::new();
+        for (name, items, outlet) in self.0 {
+            let stop = stop.clone();
+            let thread = std::thread::Builder::new().name(name).spawn(move || play(items, &outlet, begin, &stop))?;
+            threads.push(thread);
+        }
+        Ok(RunningDevices { stop, threads })
+    }
+}
+
+impl RunningDevices {
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            // A device that panicked has nothing more to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Plays a simulated device in real time.
+fn play(items: Simulated, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
+    /// How soon a device hears that it is to stop.
+    const NAP: Duration = Duration::from_millis(100);
+    if outlet.send(boottime(), Payload::Link(LinkState::Connected)).is_err() {
+        return;
+    }
+    for item in items {
+        let due = begin + Duration::from_nanos(item.at.0);
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let left = due.since(boottime());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(NAP));
+        }
+        if outlet.send(due, item.payload).is_err() {
+            return;
+        }
+    }
+}
+
+/// `2026-11-23T08-15-00Z` for seconds since 1970.
+pub fn date_name(seconds: i64) -> String {
+    // Days to a civil date after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date_name;
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(date_name(0), "1970-01-01T00-00-00Z");
+        assert_eq!(date_name(951_827_696), "2000-02-29T12-34-56Z");
+        assert_eq!(date_name(1_795_420_799), "2026-11-22T23-59-59Z");
+    }
+}
