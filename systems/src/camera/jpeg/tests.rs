@@ -38,9 +38,7 @@ fn the_scale_is_the_smallest_with_64_pixels_a_side() {
 #[test]
 fn a_thumbnail_is_the_luma_of_the_whole_picture() {
     // At sizes that are no multiple of the scale, libjpeg's last column and row reach beyond the picture.
-    for (width, height, tolerance) in
-        [(1280, 720, 2.0), (480, 360, 2.0), (70, 50, 2.0), (1, 1, 2.0), (333, 777, 5.0)]
-    {
+    for (width, height, tolerance) in [(1280, 720, 2.0), (480, 360, 2.0), (70, 50, 2.0), (1, 1, 2.0), (333, 777, 5.0)] {
         let jpeg = jpeg(width, height);
         let (w, h, luma) = thumbnail(&jpeg).unwrap();
         assert_eq!((w, h, luma.0.len()), (width, height, 4096));
