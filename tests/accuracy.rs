@@ -1,0 +1,261 @@
+//! The models see through the app's own preparation and decoding what they see in their reference.
+//!
+//! Labelled pictures, losslessly stored, and the models are looked for in `$WAYWARDEN_DATA` (default: `shared` beside
+//! the checkout). The floors are just below what the same networks give in ONNX Runtime with OpenCV's resizing.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use image::GrayImage;
+use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::perception::{Detection, Mask, RoadMasks};
+use waywarden_systems::camera::jpeg::{QUALITY, RgbPicture, encode_rgb};
+use waywarden_systems::inference::Inference;
+use waywarden_systems::models::{self, Manifest};
+
+/// Classes of the CamVid labels (SegNet's 11).
+mod label {
+    pub const ROAD: u8 = 3;
+    pub const CAR: u8 = 8;
+    pub const VOID: u8 = 11;
+}
+
+/// The folder with data and models, if it is there.
+fn data() -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let folder = std::env::var_os("WAYWARDEN_DATA").map_or_else(default, PathBuf::from);
+    let found = folder.join("data/labelled").is_dir() && folder.join("models").is_dir();
+    if !found {
+        println!("skipped: no data at {}", folder.display());
+    }
+    found.then_some(folder)
+}
+
+fn model(data: &Path, name: &str, threads: usize) -> Box<dyn Inference> {
+    let manifest = Manifest::built_in().unwrap();
+    let entry = manifest.models.iter().find(|model| model.name == name).unwrap();
+    let path = entry.locate(&[data.join("models")]).unwrap();
+    models::load(entry, &path, threads).unwrap()
+}
+
+fn picture(path: &Path) -> RgbPicture {
+    let rgb = image::open(path).unwrap().into_rgb8();
+    RgbPicture { width: rgb.width(), height: rgb.height(), data: rgb.into_raw() }
+}
+
+fn grey(path: &Path) -> GrayImage {
+    image::open(path).unwrap().into_luma8()
+}
+
+fn pngs(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "png"));
+    files.sort();
+    files
+}
+
+/// Pictures of CamVid and their labels.
+fn camvid(data: &Path) -> Vec<(RgbPicture, GrayImage)> {
+    let folder = data.join("data/labelled/camvid");
+    let pairs: Vec<_> = ["test", "train"]
+        .into_iter()
+        .flat_map(|part| pngs(&folder.join(part)).into_iter().map(move |file| (part, file)))
+        .map(|(part, file)| {
+            let labels = folder.join(format!("{part}annot")).join(file.file_name().unwrap());
+            (picture(&file), grey(&labels))
+        })
+        .collect();
+    assert_eq!(pairs.len(), 57);
+    pairs
+}
+
+fn masks(model: &dyn Inference, picture: &RgbPicture) -> RoadMasks {
+    match model.infer_rgb(picture).unwrap() {
+        JobOutput::Segmentation(masks) => masks,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn boxes(model: &dyn Inference, picture: &RgbPicture) -> Vec<Detection> {
+    match model.infer_rgb(picture).unwrap() {
+        JobOutput::Detections(boxes) => boxes,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A mask at the size of a picture, by nearest neighbour.
+fn at_size(mask: &Mask, width: u32, height: u32) -> Vec<bool> {
+    let pixels = mask.decode();
+    (0..height)
+        .flat_map(|y| (0..width).map(move |x| (x, y)))
+        .map(|(x, y)| pixels[(y * mask.height / height * mask.width + x * mask.width / width) as usize] == 1)
+        .collect()
+}
+
+/// Intersection over union of drivable area and labelled road over all pictures, unlabelled pixels left out.
+fn road_iou(model: &dyn Inference, pictures: &[(RgbPicture, GrayImage)]) -> f64 {
+    let (mut both, mut either) = (0u64, 0u64);
+    for (picture, labels) in pictures {
+        let drivable = at_size(&masks(model, picture).drivable, labels.width(), labels.height());
+        for (seen, &label) in drivable.into_iter().zip(labels.as_raw()) {
+            let road = label == label::ROAD;
+            both += u64::from(seen && road);
+            either += u64::from((seen || road) && label != label::VOID);
+        }
+    }
+    both as f64 / either as f64
+}
+
+#[test]
+fn twinlitenet_finds_the_road() {
+    let Some(data) = data() else { return };
+    let iou = road_iou(&*model(&data, "twinlitenet", 2), &camvid(&data));
+    println!("TwinLiteNet, 57 CamVid frames: road IoU {iou:.4} (reference 0.798)");
+    assert!(iou >= 0.79);
+}
+
+/// Pixels of `of` within 6 pixels sideways of one of `near`, and all of `of`; in rows of `width`.
+fn hits(of: &[bool], near: &[bool], width: usize) -> (u64, u64) {
+    let (mut hit, mut all) = (0, 0);
+    for (of, near) in of.chunks_exact(width).zip(near.chunks_exact(width)) {
+        for (x, _) in of.iter().enumerate().filter(|(_, white)| **white) {
+            all += 1;
+            hit += u64::from(near[x.saturating_sub(6)..(x + 7).min(width)].contains(&true));
+        }
+    }
+    (hit, all)
+}
+
+/// Precision and recall of lane pixels at 640x360 below row 120.
+fn lane_pixels(model: &dyn Inference, data: &Path) -> (f64, f64) {
+    const WIDTH: usize = 640;
+    let folder = data.join("data/labelled/tusimple");
+    let files = pngs(&folder.join("image"));
+    assert_eq!(files.len(), 3);
+    let (mut right, mut found) = ((0, 0), (0, 0));
+    for file in files {
+        let seen = at_size(&masks(model, &picture(&file)).lines, 640, 360);
+        let labels = grey(&folder.join("gt_binary_image").join(file.file_name().unwrap()));
+        let drawn: Vec<bool> = (0..360 * 640).map(|i| labels.get_pixel(i % 640 * 2, i / 640 * 2)[0] > 0).collect();
+        let (seen, drawn) = (&seen[120 * WIDTH..], &drawn[120 * WIDTH..]);
+        let add = |sum: &mut (u64, u64), (hit, all)| *sum = (sum.0 + hit, sum.1 + all);
+        add(&mut right, hits(seen, drawn, WIDTH));
+        add(&mut found, hits(drawn, seen, WIDTH));
+    }
+    (right.0 as f64 / right.1 as f64, found.0 as f64 / found.1 as f64)
+}
+
+#[test]
+fn twinlitenet_finds_the_lines() {
+    let Some(data) = data() else { return };
+    let (precision, recall) = lane_pixels(&*model(&data, "twinlitenet", 2), &data);
+    println!("TwinLiteNet, 3 TuSimple frames: precision {precision:.4} recall {recall:.4} (reference 0.911, 0.665)");
+    assert!(precision >= 0.90 && recall >= 0.65);
+}
+
+/// Letterboxed, with the padding cut off; stretched it would paint lines along the edges.
+#[test]
+fn twinlitenet_plus_finds_road_and_lines() {
+    let Some(data) = data() else { return };
+    let pictures: Vec<_> = camvid(&data).into_iter().step_by(6).collect();
+    for (name, floors, reference) in [
+        ("twinlitenet_plus_nano", (0.73, 0.75, 0.57), "0.736, 0.765, 0.587"),
+        ("twinlitenet_plus_small", (0.73, 0.85, 0.60), "0.733, 0.861, 0.613"),
+    ] {
+        let model = model(&data, name, 2);
+        let iou = road_iou(&*model, &pictures);
+        let (precision, recall) = lane_pixels(&*model, &data);
+        println!("{name}: road IoU {iou:.4} lines {precision:.4} {recall:.4} (reference {reference})");
+        assert!(iou >= floors.0 && precision >= floors.1 && recall >= floors.2, "{name}");
+    }
+}
+
+/// Connected blobs (8 neighbours) of cars with 200 pixels or more, as pixel numbers.
+fn car_blobs(labels: &GrayImage) -> Vec<Vec<usize>> {
+    let (width, height) = (labels.width() as usize, labels.height() as usize);
+    let mut cars: Vec<bool> = labels.as_raw().iter().map(|&label| label == label::CAR).collect();
+    let mut blobs = Vec::new();
+    for start in 0..cars.len() {
+        if !std::mem::take(&mut cars[start]) {
+            continue;
+        }
+        let (mut blob, mut queue) = (Vec::new(), VecDeque::from([start]));
+        while let Some(at) = queue.pop_front() {
+            blob.push(at);
+            let (x, y) = (at % width, at / width);
+            for ny in y.saturating_sub(1)..(y + 2).min(height) {
+                for nx in x.saturating_sub(1)..(x + 2).min(width) {
+                    if std::mem::take(&mut cars[ny * width + nx]) {
+                        queue.push_back(ny * width + nx);
+                    }
+                }
+            }
+        }
+        if blob.len() >= 200 {
+            blobs.push(blob);
+        }
+    }
+    blobs
+}
+
+#[test]
+fn yolox_finds_the_cars() {
+    let Some(data) = data() else { return };
+    let model = model(&data, "yolox_nano", 2);
+    let (mut found, mut blobs, mut right, mut drawn) = (0u32, 0u32, 0u32, 0u32);
+    for (picture, labels) in camvid(&data) {
+        let width = labels.width() as usize;
+        let mut covered = vec![false; labels.as_raw().len()];
+        for vehicle in boxes(&*model, &picture).iter().filter(|detection| detection.class.is_vehicle()) {
+            let (right_edge, bottom) = (vehicle.left + vehicle.width, vehicle.top + vehicle.height);
+            let (mut cars, mut all) = (0u32, 0u32);
+            for y in vehicle.top as usize..bottom as usize {
+                for x in vehicle.left as usize..right_edge as usize {
+                    covered[y * width + x] = true;
+                    all += 1;
+                    cars += u32::from(labels.as_raw()[y * width + x] == label::CAR);
+                }
+            }
+            drawn += 1;
+            right += u32::from(all > 0 && f64::from(cars) >= 0.35 * f64::from(all));
+        }
+        for blob in car_blobs(&labels) {
+            blobs += 1;
+            found += u32::from(2 * blob.iter().filter(|&&at| covered[at]).count() >= blob.len());
+        }
+    }
+    let (recall, precision) = (f64::from(found) / f64::from(blobs), f64::from(right) / f64::from(drawn));
+    println!(
+        "YOLOX-nano at 0.25: {found} of {blobs} cars, {right} of {drawn} boxes: recall {recall:.4} precision \
+        {precision:.4} (reference 0.899, 0.945)"
+    );
+    assert!(recall >= 0.89 && precision >= 0.93);
+}
+
+/// Bit for bit: over runs, over loads of the model, with one thread and with two, and from threads of any pool.
+#[test]
+fn the_same_picture_gives_the_same_result() {
+    let Some(data) = data() else { return };
+    let file = pngs(&data.join("data/labelled/tusimple/image")).remove(0);
+    let picture = picture(&file);
+    let jpeg = encode_rgb(&picture, QUALITY).unwrap();
+    for (name, role) in [
+        ("twinlitenet", JobRole::Segmentation),
+        ("twinlitenet_plus_nano", JobRole::Segmentation),
+        ("yolox_nano", JobRole::Detection),
+    ] {
+        let (one, two) = (model(&data, name, 1), model(&data, name, 2));
+        assert_eq!(one.role(), role);
+        let (by_rgb, by_jpeg) = (one.infer_rgb(&picture).unwrap(), one.infer_jpeg(&jpeg).unwrap());
+        assert_ne!(by_rgb, by_jpeg, "{name}: a JPEG at quality {QUALITY} is another picture");
+        for model in [&one, &two] {
+            assert_eq!(model.infer_rgb(&picture).unwrap(), by_rgb, "{name}");
+            assert_eq!(model.infer_jpeg(&jpeg).unwrap(), by_jpeg, "{name}");
+        }
+        std::thread::scope(|scope| {
+            for model in [&one, &two, &two] {
+                scope.spawn(|| assert_eq!(model.infer_rgb(&picture).unwrap(), by_rgb, "{name}"));
+            }
+        });
+    }
+}
