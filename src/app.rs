@@ -69,7 +69,7 @@ fn voice(config: &Config) -> VoiceSettings {
         enter_windows: voice.enter_windows,
         hang_over_ms: voice.hang_over_ms,
         pre_roll_ms: voice.pre_roll_ms,
-        max_utterance_s: voice.max_utterance_s.round() as u32,
+        max_utterance_s: voice.max_utterance_s,
     }
 }
 

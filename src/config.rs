@@ -22,8 +22,8 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, Gate, GpsFix, Health, InputColour, InputLayout, InputRange, Log, LogFormat, LogLevel, Model,
-    ModelDecoder, ModelInput, Record, Replay, Segmentation, Simulation, Threads, Tick, Voice,
+    Detection, Gate, GpsFix, Health, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation, Simulation,
+    Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod drive;
 pub mod engines;
 pub mod failure;
+pub mod live;
 pub mod logging;
 pub mod pools;
 pub mod progress;

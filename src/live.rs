@@ -14,7 +14,12 @@ use waywarden_systems::ingress::{Control, Inlet, LiveSettings, LiveSource, Outle
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
 use waywarden_systems::session::{Origin, WriteError};
-use waywarden_systems::simulate::{self, Simulated};
+use waywarden_systems::import::TimedItem;
+use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
+use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
+use waywarden_systems::simulate::microphone::MicrophoneSimulator;
+use waywarden_systems::simulate::range::RangeSimulator;
+use waywarden_systems::simulate::Drive;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
@@ -297,6 +302,6 @@ mod tests {
     fn dates_are_civil() {
         assert_eq!(date_name(0), "1970-01-01T00-00-00Z");
         assert_eq!(date_name(951_827_696), "2000-02-29T12-34-56Z");
-        assert_eq!(date_name(1_795_420_799), "2026-11-22T23-59-59Z");
+        assert_eq!(date_name(1_795_420_799), "2026-11-23T07-59-59Z");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 use serde_json::json;
 use waywarden_components::prelude::*;
-use waywarden_systems::import::nmea::Nmea;
+use waywarden_systems::import::nmea::NmeaLog;
 use waywarden_systems::import::range_csv::RangeCsv;
 use waywarden_systems::import::stills::Stills;
 use waywarden_systems::import::video::Video;
@@ -97,7 +97,8 @@ pub fn run(args: &ImportArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let total = expected.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
     let inputs = [&args.video, &args.frames, &args.audio, &args.nmea, &args.range];
     let names: Vec<String> = inputs.into_iter().flatten().map(|path| path.display().to_string()).collect();
-    let mut progress = Progress::start(format!("importing {}", names.join(", ")), total, Unit::Millis, Show::new(args.json));
+    let mut progress =
+        Progress::start(format!("importing {}", names.join(", ")), total, Unit::Millis, Show::new(args.json));
     let ids: Vec<StreamId> = streams.iter().map(|spec| spec.id).collect();
     let segment = args.segment_s.unwrap_or(Duration::from_secs(config.record.segment_s.into()));
     let period = Duration::from_millis(config.tick.period_ms.into());
@@ -106,7 +107,8 @@ pub fn run(args: &ImportArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let io = |source| WriteError::Io { path: args.out.clone(), source };
     // Under another name until it is complete.
-    let temporary = tempfile::Builder::new().prefix(".waywarden-").suffix(".partial").tempfile_in(folder).map_err(io)?;
+    let temporary =
+        tempfile::Builder::new().prefix(".waywarden-").suffix(".partial").tempfile_in(folder).map_err(io)?;
     let mut writer = SegmentWriter::begin(&args.out, temporary.reopen().map_err(io)?, &info)?;
     let (mut count, mut last) = (0, Mono::default());
     for tick in &mut ticks {
@@ -148,7 +150,7 @@ fn open(args: &ImportArgs, config: &Config) -> Result<(Vec<StreamSpec>, Sources)
     }
     if let Some(path) = &args.nmea {
         let name = config.gps.first().map(|gps| gps.name.as_str());
-        add(name, "gps", StreamKind::Gps, Box::new(Nmea::open(path)?));
+        add(name, "gps", StreamKind::Gps, Box::new(NmeaLog::open(path)?));
     }
     if let Some(path) = &args.range {
         let name = config.range.first().map(|range| range.name.as_str());
@@ -191,15 +193,17 @@ fn report(
         )?;
         return Ok(());
     }
-    writeln!(
-        out,
-        "{}: {:.1} s, {ticks} ticks, {:.1} MB",
-        args.out.display(),
-        last.as_secs_f64(),
-        size as f64 / 1e6
-    )?;
+    writeln!(out, "{}: {:.1} s, {ticks} ticks, {:.1} MB", args.out.display(), last.as_secs_f64(), size as f64 / 1e6)?;
     for t in merged.tallies() {
-        writeln!(out, "  {:<12} {} items, {} bytes each ({} to {})", name(t.stream), t.items, t.mean(), t.smallest, t.largest)?;
+        writeln!(
+            out,
+            "  {:<12} {} items, {} bytes each ({} to {})",
+            name(t.stream),
+            t.items,
+            t.mean(),
+            t.smallest,
+            t.largest
+        )?;
     }
     for (id, warning) in merged.warnings() {
         writeln!(out, "  warning: {}: {warning}", name(id))?;

@@ -143,16 +143,17 @@ impl Contents {
         Ok(())
     }
 
-    fn print(
-        &self,
-        args: &InspectArgs,
-        reader: &SessionReader,
-        size: u64,
-        out: &mut dyn Write,
-    ) -> Result<(), Failure> {
+    fn print(&self, args: &InspectArgs, reader: &SessionReader, size: u64, out: &mut dyn Write) -> Result<(), Failure> {
         let info = reader.info();
         let origin = format!("{:?}", info.origin).to_lowercase();
-        writeln!(out, "{}: {:.1} s, {} ticks, {:.1} MB", args.session.display(), self.length(), self.ticks, size as f64 / 1e6)?;
+        writeln!(
+            out,
+            "{}: {:.1} s, {} ticks, {:.1} MB",
+            args.session.display(),
+            self.length(),
+            self.ticks,
+            size as f64 / 1e6
+        )?;
         writeln!(out, "  format     {}.{}, {origin}, session {}", info.format.0, info.format.1, info.session_id)?;
         let build = &info.build;
         writeln!(out, "  build      {} {} {} for {}", build.version, build.commit, build.profile, build.target)?;
@@ -167,9 +168,17 @@ impl Contents {
             writeln!(out, "  input      {}: {count} {kind}{size}", name(reader, *stream))?;
         }
         for segment in &self.segments {
-            let lost = if segment.lost_ticks > 0 { format!(", {} ticks lost before it", segment.lost_ticks) } else { String::new() };
+            let lost = if segment.lost_ticks > 0 {
+                format!(", {} ticks lost before it", segment.lost_ticks)
+            } else {
+                String::new()
+            };
             let reason = format!("{:?}", segment.reason).to_lowercase();
-            writeln!(out, "  segment    {} at {:.1} s, tick {} ({reason}{lost})", segment.number, segment.at_s, segment.tick)?;
+            writeln!(
+                out,
+                "  segment    {} at {:.1} s, tick {} ({reason}{lost})",
+                segment.number, segment.at_s, segment.tick
+            )?;
         }
         if self.segments.is_empty() {
             writeln!(out, "  segment    no snapshots: a replay can only begin at the start")?;

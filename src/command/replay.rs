@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::cli::{positive, seconds};
 use crate::failure::Failure;
 
+pub use summary::Counts;
+
 /// Runs a session again and prints to `out` what came of it.
 ///
 /// # Errors

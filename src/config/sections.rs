@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::JobRole;
+use waywarden_systems::inference::network::Decoder;
+use waywarden_systems::inference::prepare::InputSpec;
 
 /// The loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,67 +124,6 @@ impl Default for Detection {
     }
 }
 
-/// How the output of a model is read, in the words of the model manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelDecoder {
-    /// TwinLiteNet: drivable area and lane lines, two channels each.
-    Twinlitenet,
-    /// TwinLiteNet+: the same.
-    TwinlitenetPlus,
-    /// YOLOX: cells of three grids, 80 classes of COCO.
-    Yolox,
-}
-
-/// How a frame is laid into a model's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputLayout {
-    /// The whole frame, squeezed to the input's size.
-    Stretched,
-    /// Aspect kept, in the middle, the rest grey.
-    Letterboxed,
-    /// Aspect kept, in the top left corner, the rest grey.
-    LetterboxedTopLeft,
-}
-
-/// Order of a model's input planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputColour {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red.
-    Bgr,
-}
-
-/// What numbers a model's input holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InputRange {
-    /// 0 to 1.
-    #[serde(rename = "0-1")]
-    Unit,
-    /// 0 to 255.
-    #[serde(rename = "0-255")]
-    Byte,
-}
-
-/// What a model is given.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelInput {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// How a frame is laid into it.
-    pub layout: InputLayout,
-    /// Order of its planes.
-    pub colour: InputColour,
-    /// What numbers it holds.
-    pub range: InputRange,
-}
-
 /// A user's own model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -196,9 +137,9 @@ pub struct Model {
     /// SHA-256 of the file, 64 hexadecimal digits. Any other file is refused.
     pub sha256: String,
     /// How its output is read.
-    pub decoder: ModelDecoder,
+    pub decoder: Decoder,
     /// What it is given.
-    pub input: ModelInput,
+    pub input: InputSpec,
 }
 
 /// Voice activity.

@@ -3,11 +3,11 @@
 //! [`prepare`] makes a network's input of a frame, [`network`] runs it, [`segment`] and [`detect`] read its output.
 
 pub mod detect;
-// pub mod network;
+pub mod network;
 pub mod prepare;
 pub mod segment;
-// #[cfg(test)]
-// pub(crate) mod tiny_onnx;
+#[cfg(test)]
+pub(crate) mod tiny_onnx;
 
 use serde::{Deserialize, Serialize};
 use waywarden_components::job::{JobOutput, JobRole};

@@ -138,7 +138,7 @@ fn admit(world: &mut World, input: &Input) {
     }
 }
 
-fn write<M: bevy_ecs::message::Message>(world: &mut World, message: M) {
+fn write<M: Message>(world: &mut World, message: M) {
     world.resource_mut::<Messages<M>>().write(message);
 }
 
