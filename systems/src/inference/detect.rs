@@ -183,6 +183,8 @@ fn cut(detection: Detection, (width, height): (u32, u32)) -> Option<Detection> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::inference::prepare::{Colour, Layout, Range};
 
@@ -284,6 +286,29 @@ mod tests {
         assert_eq!(decode(&output), Err(InferenceError::NotFinite { output: 0 }));
         put(&mut output, 0, 0.5, 0.5, 1.0, CAR, 1.8);
         assert_eq!(decode(&output), Err(InferenceError::NoProbability { output: 0 }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_a_network_says_gives_an_error_or_boxes_in_the_frame_best_first(
+            numbers in prop::collection::vec((0usize..42 * COLUMNS, prop_oneof![-3.0f32..3.0, any::<f32>()]), 0..200),
+            level in 0.0f32..1.0,
+        ) {
+            let mut output = vec![level; 42 * COLUMNS];
+            for (at, number) in numbers {
+                output[at] = number;
+            }
+            let place = Placement::of(FRAME.0, FRAME.1, &SPEC);
+            if let Ok(boxes) = decode(&output, &SPEC, &place, FRAME, &Thresholds::default()) {
+                for d in &boxes {
+                    prop_assert!(d.left >= 0.0 && d.top >= 0.0 && d.width > 0.0 && d.height > 0.0, "{d:?}");
+                    prop_assert!(d.left + d.width <= 128.001 && d.top + d.height <= 64.001, "{d:?}");
+                    prop_assert!((0.25..=1.0).contains(&d.score), "{d:?}");
+                }
+                prop_assert!(boxes.is_sorted_by(|a, b| best_first(a, b).is_le()));
+            }
+        }
     }
 
     #[test]
