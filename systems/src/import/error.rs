@@ -57,7 +57,9 @@ pub enum ImportError {
         hint: String,
     },
     /// A program that is needed cannot be started.
-    #[error("`{program}` cannot be started: {source}; install it (Debian, Ubuntu: `apt-get install ffmpeg`) and see that it is on PATH")]
+    #[error(
+        "`{program}` cannot be started: {source}; install it (Debian, Ubuntu: `apt-get install ffmpeg`) and see that it is on PATH"
+    )]
     Program {
         /// Its name.
         program: &'static str,
@@ -75,7 +77,9 @@ pub enum ImportError {
         hint: &'static str,
     },
     /// The recording goes on for longer than any drive.
-    #[error("the recording reaches to {hours:.1} hours, more than the {limit} hours that can be imported at once; look at its times, or cut it")]
+    #[error(
+        "the recording reaches to {hours:.1} hours, more than the {limit} hours that can be imported at once; look at its times, or cut it"
+    )]
     TooLong {
         /// Hours from its start.
         hours: f64,

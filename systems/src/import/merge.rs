@@ -129,11 +129,8 @@ mod tests {
 
     #[test]
     fn items_come_in_order_of_time_and_stream() {
-        let mut merged = merge(vec![
-            (StreamId(3), items(&[0, 5, 5, 20])),
-            (StreamId(1), items(&[5, 6])),
-            (StreamId(2), items(&[])),
-        ]);
+        let mut merged =
+            merge(vec![(StreamId(3), items(&[0, 5, 5, 20])), (StreamId(1), items(&[5, 6])), (StreamId(2), items(&[]))]);
         let order: Vec<(u64, u16)> =
             merged.by_ref().map(|item| item.unwrap()).map(|(s, item)| (item.at.0 / 1_000_000, s.0)).collect();
         assert_eq!(order, [(0, 3), (5, 1), (5, 3), (5, 3), (6, 1), (20, 3)]);
@@ -144,7 +141,10 @@ mod tests {
 
     #[test]
     fn the_first_error_ends_it() {
-        let broken = vec![Ok(TimedItem { at: Mono(9), payload: Payload::Shutdown }), Err(ImportError::TooLong { hours: 1.0, limit: 1 })];
+        let broken = vec![
+            Ok(TimedItem { at: Mono(9), payload: Payload::Shutdown }),
+            Err(ImportError::TooLong { hours: 1.0, limit: 1 }),
+        ];
         let mut merged = merge(vec![(StreamId(1), Box::new(broken.into_iter())), (StreamId(2), items(&[1, 2, 3]))]);
         assert!(merged.next().unwrap().is_ok());
         assert!(merged.next().unwrap().is_err());

@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn without_times_epochs_or_lines_are_counted() {
-        let epochs = [sentence("GPGSV,1,1,00"), sentence("GPRMC,,V,,,,,,,,,"), sentence("GPGGA,,,,,,0,,,,,,,,")].concat();
+        let epochs =
+            [sentence("GPGSV,1,1,00"), sentence("GPRMC,,V,,,,,,,,,"), sentence("GPGGA,,,,,,0,,,,,,,,")].concat();
         let times: Vec<f64> = items(epochs.repeat(3).as_bytes()).iter().map(|(at, _)| *at).collect();
         assert_eq!(times, [0.0, 1.0, 2.0]);
         let lines = sentence("GPGSV,1,1,00").repeat(3);

@@ -108,10 +108,27 @@ mod tests {
 
     #[test]
     fn what_has_no_time_is_told_apart() {
-        for body in ["GPGSV,1,1,00", "GPRMC,,V,,,,,,,,,", "GPRMC,246060,V,,,", "GPRMC,12:00:00,V", "PUBX,00,120000", "GPGGA,12000x"] {
+        for body in [
+            "GPGSV,1,1,00",
+            "GPRMC,,V,,,,,,,,,",
+            "GPRMC,246060,V,,,",
+            "GPRMC,12:00:00,V",
+            "PUBX,00,120000",
+            "GPGGA,12000x",
+        ] {
             assert_eq!(look(&with_sum(body)), Line::Sentence, "{body}");
         }
-        for line in ["", "# a comment", "GPRMC,120000", "$GPRMC,120000*00", "$GPRMC,120000*", "$", "$,120000", "$GPRMC", "$gprmc,120000"] {
+        for line in [
+            "",
+            "# a comment",
+            "GPRMC,120000",
+            "$GPRMC,120000*00",
+            "$GPRMC,120000*",
+            "$",
+            "$,120000",
+            "$GPRMC",
+            "$gprmc,120000",
+        ] {
             assert_eq!(look(line.as_bytes()), Line::Other, "{line}");
         }
         assert!(is_kind(b"$GPRMC,120000*00", b"RMC"));

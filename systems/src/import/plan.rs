@@ -166,10 +166,14 @@ mod tests {
     #[test]
     fn items_come_in_with_the_first_tick_at_or_after_their_time() {
         let ticks = plan(vec![item(1, 0), item(2, 10 * MS), item(1, 10 * MS + 1), item(1, 40 * MS)]);
-        assert_eq!(ticks.iter().map(|t| (t.number, t.at.0)).collect::<Vec<_>>(), [
-            (1, 10 * MS), (2, 20 * MS), (3, 30 * MS), (4, 40 * MS)
-        ]);
-        assert_eq!(names(&ticks[0]), [("boundary", 0, 0), ("link", 1, 0), ("link", 2, 0), ("serial", 1, 1), ("serial", 2, 1)]);
+        assert_eq!(
+            ticks.iter().map(|t| (t.number, t.at.0)).collect::<Vec<_>>(),
+            [(1, 10 * MS), (2, 20 * MS), (3, 30 * MS), (4, 40 * MS)]
+        );
+        assert_eq!(
+            names(&ticks[0]),
+            [("boundary", 0, 0), ("link", 1, 0), ("link", 2, 0), ("serial", 1, 1), ("serial", 2, 1)]
+        );
         assert_eq!(names(&ticks[1]), [("serial", 1, 2)]);
         assert_eq!(ticks[1].inputs[0].captured, Mono(10 * MS + 1));
         assert!(ticks[2].inputs.is_empty());
@@ -186,12 +190,15 @@ mod tests {
             .flat_map(|tick| tick.inputs.iter().map(|input| (tick.number, input.payload.clone())))
             .filter(|(_, payload)| matches!(payload, Payload::Boundary { .. }))
             .collect();
-        assert_eq!(boundaries, [
-            (1, Payload::Boundary { segment: 0, reason: BoundaryReason::Start }),
-            (4, Payload::Boundary { segment: 1, reason: BoundaryReason::Time }),
-            (7, Payload::Boundary { segment: 2, reason: BoundaryReason::Time }),
-            (10, Payload::Boundary { segment: 3, reason: BoundaryReason::Time }),
-        ]);
+        assert_eq!(
+            boundaries,
+            [
+                (1, Payload::Boundary { segment: 0, reason: BoundaryReason::Start }),
+                (4, Payload::Boundary { segment: 1, reason: BoundaryReason::Time }),
+                (7, Payload::Boundary { segment: 2, reason: BoundaryReason::Time }),
+                (10, Payload::Boundary { segment: 3, reason: BoundaryReason::Time }),
+            ]
+        );
     }
 
     #[test]

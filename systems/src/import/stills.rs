@@ -53,7 +53,8 @@ impl Stills {
             return Err(ImportError::bad(folder, Place::Whole, "holds no pictures", hint));
         }
         files.sort_by(|a, b| natural(&name(a), &name(b)));
-        let encoder = JpegEncoder::new().map_err(|error| ImportError::bad(folder, Place::Whole, error.to_string(), HINT))?;
+        let encoder =
+            JpegEncoder::new().map_err(|error| ImportError::bad(folder, Place::Whole, error.to_string(), HINT))?;
         Ok(Self { total: files.len() as u64, files: files.into_iter(), given: 0, fps, encoder, cut: 0, failed: false })
     }
 
@@ -273,7 +274,7 @@ mod tests {
             ("a.jpg", b"GIF89a", "is not a JPEG"),
             ("a.jpg", &whole[..whole.len() - 2], "without its end"),
             ("a.jpg", &whole[..30], "is a JPEG"),
-            ("a.jpg", &huge_jpeg, "pixels large"),
+            ("a.jpg", &huge_jpeg, "pixels"),
             ("a.png", b"not a png", "a.png"),
             ("a.png", &huge_png, "a.png"),
         ];
