@@ -71,6 +71,7 @@ impl Process {
     /// Waits for the end of the child, whose output was read to its end.
     pub fn finish(&mut self) -> io::Result<(ExitStatus, Messages)> {
         let status = self.child.wait()?;
+        self.announced = crossbeam_channel::never(); // nobody listens any more: the listener must not wait
         let messages = self.listener.take().and_then(|listener| listener.join().ok()).unwrap_or_default();
         Ok((status, messages))
     }
@@ -81,6 +82,7 @@ impl Drop for Process {
         // both fail only when the child has already ended and was waited for
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.announced = crossbeam_channel::never();
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
@@ -304,6 +306,12 @@ mod tests {
         let messages = listen(BufReader::new(text.as_bytes()), &send);
         assert_eq!(messages, Messages { errors: 2, last: "bad NAL".into() });
         assert_eq!(receive.try_recv(), Ok(Announcement::Frame { pts: Some(1), width: 4, height: 2 }));
+    }
+
+    #[test]
+    fn a_missing_program_is_said_with_its_remedy() {
+        let error = Process::start("ffmpeg-is-not-here", &[]).err().unwrap().to_string();
+        assert!(error.contains("`ffmpeg-is-not-here`") && error.contains("apt-get install ffmpeg"), "{error}");
     }
 
     #[test]

@@ -73,11 +73,9 @@ impl Resample {
     fn block(&mut self, ready: &mut Vec<f32>) -> Result<(), rubato::ResampleError> {
         let available = self.waiting.len().min(self.inner.input_frames_next());
         let needed = Indexing::new().partial_len(available);
-        let (Ok(input), Ok(mut output)) =
-            (InterleavedSlice::new(&self.waiting, 1, available), InterleavedSlice::new_mut(&mut self.out, 1, BLOCK))
-        else {
-            return Ok(()); // cannot be: both slices have the lengths that are given
-        };
+        // neither can fail: the slices are as long as is said
+        let input = InterleavedSlice::new(&self.waiting, 1, available).expect("`available` samples are waiting");
+        let mut output = InterleavedSlice::new_mut(&mut self.out, 1, BLOCK).expect("`out` holds a block");
         let (_, made) = self.inner.process_into_buffer(&input, &mut output, Some(&needed))?;
         self.waiting.drain(..available);
         let skipped = self.skip.min(made);

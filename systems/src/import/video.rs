@@ -20,7 +20,8 @@ const HINT: &str = "is the video whole? if other programs play it, convert it (`
 /// A reader of video files: decoded by a child `ffmpeg`, which autorotates and makes pixels square, encoded as JPEG of
 /// quality 85, 4:2:2, without another conversion of colours. Sound and other streams are left out.
 ///
-/// Time 0 is the start of the file as ffmpeg sees it: of whichever stream comes first. What cannot be decoded in the
+/// Time 0 is the start of the file as ffmpeg sees it: of whichever stream comes first, but at most a minute before the
+/// first frame. What cannot be decoded in the
 /// middle is counted in the warnings; a video without a single frame is an error.
 pub struct Video {
     path: PathBuf,
@@ -141,7 +142,7 @@ impl Video {
     /// The decoder has ended: was that all right?
     fn finish(&mut self) -> Result<Option<TimedItem>, ImportError> {
         let surplus = self.process.stdout.read(&mut [0; 1]).unwrap_or(0) > 0;
-        if surplus && self.process.announced.is_empty() {
+        if surplus {
             let hint = "this version of ffmpeg is not understood; 4.4 to 7.1 are";
             return Err(self.bad("ffmpeg wrote a picture without its time", hint));
         }

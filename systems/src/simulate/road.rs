@@ -19,7 +19,9 @@ const LINES_M: [(f64, bool); 3] = [(-5.25, false), (-1.75, true), (1.75, false)]
 const LINE_WIDTH_M: f64 = 0.15;
 /// Broken lines: 3 m painted in every 9 m.
 const DASH_M: (f64, f64) = (3.0, 9.0);
-/// The car ahead.
+/// From here on the road is drawn straight, in metres.
+const STRAIGHT_FROM_M: f64 = 80.0;
+/// Width and height of the car ahead.
 const CAR_M: (f64, f64) = (1.8, 1.45);
 
 /// A colour in full range BT.601.
@@ -84,7 +86,9 @@ impl Road {
 
     /// Column of a point `right` metres right of the own lane's middle, `distance` metres ahead.
     fn column(&self, drive: &Drive, t: f64, right: f64, distance: f64) -> f64 {
-        let bend = 0.5 * drive.curvature(t) * distance * distance;
+        // near the horizon straight on: there a bend of constant curvature would leave the picture
+        let near = distance.min(STRAIGHT_FROM_M);
+        let bend = drive.curvature(t) * near * (distance - 0.5 * near);
         self.width as f64 / 2.0 + self.focal() * (right - drive.lateral_m(t) + bend) / distance
     }
 
