@@ -1,10 +1,10 @@
 //! Recordings of others made into sessions: readers for video, pictures, sound, NMEA text and ranges.
 //!
 //! Every reader is an iterator of [`TimedItem`]s in order of time that holds a bounded part of its file in memory,
-//! however long the recording is. [`merge`] joins several of them into one stream, [`plan_ticks`] cuts that stream into
+//! however long the recording is. [`merge()`] joins several of them into one stream, [`plan_ticks`] cuts that stream into
 //! the ticks that a live run would have had.
 
-mod encode;
+pub(crate) mod encode;
 mod ffmpeg;
 mod nmea_time;
 mod resample;

@@ -39,7 +39,7 @@ pub(crate) enum Announcement {
 pub(crate) struct Messages {
     /// Errors that it reported.
     pub errors: u64,
-    /// The last of them.
+    /// The last of them. One by a part of ffmpeg says more than ffmpeg's own verdict behind it, and stays.
     pub last: String,
 }
 
@@ -71,6 +71,7 @@ impl Process {
     /// Waits for the end of the child, whose output was read to its end.
     pub fn finish(&mut self) -> io::Result<(ExitStatus, Messages)> {
         let status = self.child.wait()?;
+        self.announced = crossbeam_channel::never(); // nobody listens any more: the listener must not wait
         let messages = self.listener.take().and_then(|listener| listener.join().ok()).unwrap_or_default();
         Ok((status, messages))
     }
@@ -81,6 +82,7 @@ impl Drop for Process {
         // both fail only when the child has already ended and was waited for
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.announced = crossbeam_channel::never();
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
@@ -97,7 +99,10 @@ fn listen(mut stderr: impl BufRead, announce: &Sender<Announcement>) -> Messages
             let _ = announce.send(announcement);
         } else if let Some(error) = error_text(&text) {
             messages.errors += 1;
-            messages.last = error.chars().take(MAX_MESSAGE).collect();
+            let is_verdict = text.starts_with("[error]") || text.starts_with("[fatal]");
+            if messages.last.is_empty() || !is_verdict {
+                messages.last = error.chars().take(MAX_MESSAGE).collect();
+            }
         }
     }
     messages
@@ -132,7 +137,7 @@ fn announcement(line: &str) -> Option<Announcement> {
     Some(Announcement::Frame { pts, width: width.parse().ok()?, height: height.parse().ok()? })
 }
 
-/// The text of a line that reports an error: what follows the level and, at its start, the file's name.
+/// The text of a line that reports an error: what follows the level.
 fn error_text(line: &str) -> Option<&str> {
     let text = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| line.split_once(level))?.1;
     Some(text.trim_end()).filter(|text| !text.is_empty())
@@ -258,9 +263,8 @@ fn file_address(path: &Path) -> OsString {
 
 /// The error for a file that ffmpeg does not take for a video.
 pub(crate) fn not_a_video(path: &Path, messages: &Messages) -> ImportError {
-    let said = messages.last.rsplit_once(": ").map_or(messages.last.as_str(), |(_, reason)| reason);
-    let what =
-        if said.is_empty() { "cannot be decoded".into() } else { format!("cannot be decoded: {}", messages.last) };
+    let said = messages.last.strip_prefix(&format!("file:{}: ", path.display())).unwrap_or(&messages.last);
+    let what = if said.is_empty() { "cannot be decoded".into() } else { format!("cannot be decoded: {said}") };
     ImportError::bad(path, Place::Whole, what, "give a whole video file (MP4, MOV, MKV, AVI, TS ...)")
 }
 
@@ -300,8 +304,14 @@ mod tests {
         );
         let (send, receive) = crossbeam_channel::bounded(4);
         let messages = listen(BufReader::new(text.as_bytes()), &send);
-        assert_eq!(messages, Messages { errors: 2, last: "file:a: Invalid data".into() });
+        assert_eq!(messages, Messages { errors: 2, last: "bad NAL".into() });
         assert_eq!(receive.try_recv(), Ok(Announcement::Frame { pts: Some(1), width: 4, height: 2 }));
+    }
+
+    #[test]
+    fn a_missing_program_is_said_with_its_remedy() {
+        let error = Process::start("ffmpeg-is-not-here", &[]).err().unwrap().to_string();
+        assert!(error.contains("`ffmpeg-is-not-here`") && error.contains("apt-get install ffmpeg"), "{error}");
     }
 
     #[test]

@@ -274,7 +274,7 @@ mod tests {
             ("a.jpg", b"GIF89a", "is not a JPEG"),
             ("a.jpg", &whole[..whole.len() - 2], "without its end"),
             ("a.jpg", &whole[..30], "is a JPEG"),
-            ("a.jpg", &huge_jpeg, "pixels large"),
+            ("a.jpg", &huge_jpeg, "pixels"),
             ("a.png", b"not a png", "a.png"),
             ("a.png", &huge_png, "a.png"),
         ];
