@@ -18,7 +18,7 @@ use waywarden_systems::import::TimedItem;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
 use waywarden_systems::simulate::microphone::MicrophoneSimulator;
-use waywarden_systems::simulate::range::RangeSimulator;
+use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
 use waywarden_systems::simulate::Drive;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
@@ -80,7 +80,7 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
     let control = Control::default();
     let stages = Stages::default();
     let (waker, woken) = wake();
-    let devices = Devices::open(&config, &streams, &waker);
+    let (devices, inlets) = Devices::open(&config, &streams, &waker)?;
     let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
     // Threads that must not be preferred have been started by now; the pools come after them.
     pools::start(Pools { compute, jobs, realtime });
@@ -92,7 +92,6 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
         segment: recorder.is_some().then(|| Duration::from_secs(config.record.segment_s.into())),
         duration,
     };
-    let (devices, inlets) = devices;
     let source = LiveSource::new(settings, inlets, woken, control.clone(), stages.clone(), first);
     let parts = app::Parts {
         tick: TickPlugin { stages: Some(stages.clone()), ..TickPlugin::default() },
@@ -203,6 +202,44 @@ fn start_recorder(
     Ok((recorder, Recording { thread, stats }))
 }
 
+/// What a simulated device gives, in order of time since the drive began.
+type Simulated = Box<dyn FnMut() -> TimedItem + Send>;
+
+/// The simulated device of a stream.
+fn simulated(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Simulated, Failure> {
+    let unknown = || Failure::running(format!("stream {} is not in the config", spec.name));
+    Ok(match &spec.kind {
+        StreamKind::Camera { .. } => {
+            let camera = config.camera.iter().find(|camera| camera.name == spec.name).ok_or_else(unknown)?;
+            let settings = CameraSettings {
+                width: camera.width as usize,
+                height: camera.height as usize,
+                fps: camera.fps,
+                loop_frames: (camera.loop_frames > 0).then_some(camera.loop_frames as usize),
+            };
+            let mut simulator = CameraSimulator::new(drive, settings)
+                .map_err(|error| Failure::bad_input(format!("camera {}: {error}", spec.name)))?;
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Microphone => {
+            let mut simulator = MicrophoneSimulator::new(drive);
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Gps => {
+            let gps = config.gps.iter().find(|gps| gps.name == spec.name).ok_or_else(unknown)?;
+            let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, ..GpsSettings::default() };
+            let mut simulator = GpsSimulator::new(drive, settings);
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Range { protocol } => {
+            let range = config.range.iter().find(|range| range.name == spec.name).ok_or_else(unknown)?;
+            let settings = RangeSettings { rate_hz: range.rate_hz, protocol: *protocol };
+            let mut simulator = RangeSimulator::new(drive, settings);
+            Box::new(move || simulator.next())
+        }
+    })
+}
+
 /// Devices that have been opened and not started.
 struct Devices(Vec<(String, Simulated, Outlet)>);
 
@@ -213,8 +250,8 @@ struct RunningDevices {
 }
 
 impl Devices {
-    fn open(config: &Config, streams: &[StreamSpec], wake: &Wake) -> (Self, Vec<Inlet>) {
-        let drive = simulate::Drive::new(config.simulation.seed);
+    fn open(config: &Config, streams: &[StreamSpec], wake: &Wake) -> Result<(Self, Vec<Inlet>), Failure> {
+        let drive = Drive::new(config.simulation.seed);
         let (mut devices, mut inlets) = (Vec::new(), Vec::new());
         for spec in streams {
             let (capacity, policy) = match spec.kind {
@@ -223,10 +260,10 @@ impl Devices {
                 StreamKind::Gps | StreamKind::Range { .. } => (WAITING_SERIAL, DropPolicy::KeepOldest),
             };
             let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
-            devices.push((spec.name.clone(), simulated(config, spec, &drive), outlet));
+            devices.push((spec.name.clone(), simulated(config, spec, &drive)?, outlet));
             inlets.push(inlet);
         }
-        (Self(devices), inlets)
+        Ok((Self(devices), inlets))
     }
 
     fn start(self) -> Result<RunningDevices, Failure> {
@@ -253,13 +290,14 @@ impl RunningDevices {
 }
 
 /// Plays a simulated device in real time.
-fn play(items: Simulated, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
+fn play(mut next: Simulated, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
     /// How soon a device hears that it is to stop.
     const NAP: Duration = Duration::from_millis(100);
     if outlet.send(boottime(), Payload::Link(LinkState::Connected)).is_err() {
         return;
     }
-    for item in items {
+    loop {
+        let item = next();
         let due = begin + Duration::from_nanos(item.at.0);
         loop {
             if stop.load(Ordering::Relaxed) {

@@ -5,25 +5,41 @@ use rand_chacha::ChaCha8Rng;
 
 use bytes::Bytes;
 use waywarden_components::input::Payload;
+use waywarden_components::range::RangeProtocol;
 use waywarden_components::time::Mono;
 
 use super::{Drive, nth_nanos};
 use crate::import::TimedItem;
 
-/// Frames a second of a TFmini as it is delivered.
-const RATE: f64 = 100.0;
+/// How a simulated range finder is set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RangeSettings {
+    /// Readings a second, 1 to 250; a TFmini as it is delivered gives 100.
+    pub rate_hz: f64,
+    /// How it speaks.
+    pub protocol: RangeProtocol,
+}
+
+impl Default for RangeSettings {
+    fn default() -> Self {
+        Self { rate_hz: 100.0, protocol: RangeProtocol::Tfmini }
+    }
+}
+
 /// Farthest distance that it measures, in metres.
 const FARTHEST_M: f64 = 12.0;
 /// How often, on average, a spell of weak signal begins: one frame in this many.
 const WEAK_EVERY: u32 = 2_000;
 
-/// A generator of TFmini frames (9 bytes, Benewake TFmini product manual, "standard data output format") at 100 Hz.
+/// A generator of TFmini frames (9 bytes, Benewake TFmini product manual, "standard data output format"), or of the
+/// same readings as lines of text.
 ///
 /// It sees the car ahead up to 12 m; without a target it gives distance 0 and a weak signal. Now and then the signal is
 /// too weak (below 100) for some frames although there is a target.
 #[derive(Clone, Debug)]
 pub struct RangeSimulator {
     drive: Drive,
+    settings: RangeSettings,
     rng: ChaCha8Rng,
     given: u64,
     weak: u32,
@@ -31,15 +47,16 @@ pub struct RangeSimulator {
 
 impl RangeSimulator {
     /// The range finder of this drive.
-    pub fn new(drive: &Drive) -> Self {
-        Self { drive: drive.clone(), rng: drive.rng(4), given: 0, weak: 0 }
+    pub fn new(drive: &Drive, settings: RangeSettings) -> Self {
+        let settings = RangeSettings { rate_hz: settings.rate_hz.clamp(1.0, 250.0), ..settings };
+        Self { drive: drive.clone(), settings, rng: drive.rng(4), given: 0, weak: 0 }
     }
 
     /// The next frame.
     #[expect(clippy::should_implement_trait, reason = "never ends, and says so by its type")]
     pub fn next(&mut self) -> TimedItem {
         self.given += 1;
-        let at = Mono(nth_nanos(self.given, RATE));
+        let at = Mono(nth_nanos(self.given, self.settings.rate_hz));
         let target = self.drive.lead_m(at.as_secs_f64());
         if self.weak == 0 && self.rng.random_ratio(1, WEAK_EVERY) {
             self.weak = self.rng.random_range(5..40);
@@ -55,8 +72,11 @@ impl RangeSimulator {
             (centimetres(target + noise), strength as u16)
         };
         let temperature = ((35.0 + 256.0) * 8.0) as u16;
-        let frame = tfmini_frame(distance, strength, temperature);
-        TimedItem { at, payload: Payload::Serial(Bytes::copy_from_slice(&frame)) }
+        let bytes = match self.settings.protocol {
+            RangeProtocol::Tfmini => Bytes::copy_from_slice(&tfmini_frame(distance, strength, temperature)),
+            RangeProtocol::Ascii => Bytes::from(format!("{:.2},{strength}\r\n", f64::from(distance) / 100.0)),
+        };
+        TimedItem { at, payload: Payload::Serial(bytes) }
     }
 }
 
@@ -77,7 +97,7 @@ mod tests {
     use super::*;
 
     fn frames(seed: u64, count: usize) -> Vec<(f64, Vec<u8>)> {
-        let mut sensor = RangeSimulator::new(&Drive::new(seed));
+        let mut sensor = RangeSimulator::new(&Drive::new(seed), RangeSettings::default());
         let frame = |item: TimedItem| match item.payload {
             Payload::Serial(bytes) => (item.at.as_secs_f64(), bytes.to_vec()),
             other => panic!("{other:?}"),
