@@ -25,7 +25,7 @@ use crate::progress::{Progress, Show, Unit};
 use crate::{app, drive, session_info};
 
 /// Runs the session.
-pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
+pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result<Finished, Failure> {
     let threads = plan.threads(args);
     pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, realtime: false });
     let stages = Stages::default();
@@ -48,6 +48,7 @@ pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
     if let Some(look_ahead) = &look_ahead {
         app.insert_resource(look_ahead.clone());
     }
+    more(&mut app);
     app.finish();
     app.cleanup();
     let feed = Feed::start(
