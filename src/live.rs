@@ -10,16 +10,16 @@ use bevy_app::App;
 use serde::Serialize;
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::{boottime, system_utc};
+use waywarden_systems::import::TimedItem;
 use waywarden_systems::ingress::{Control, Inlet, LiveSettings, LiveSource, Outlet, Wake, channel, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
 use waywarden_systems::session::{Origin, WriteError};
-use waywarden_systems::import::TimedItem;
+use waywarden_systems::simulate::Drive;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
 use waywarden_systems::simulate::microphone::MicrophoneSimulator;
 use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
-use waywarden_systems::simulate::Drive;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
