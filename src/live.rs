@@ -307,6 +307,7 @@ fn play(mut next: Simulated, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
             if left.is_zero() {
                 break;
             }
+            #[expect(clippy::disallowed_methods, reason = "a device's own thread")]
             std::thread::sleep(left.min(NAP));
         }
         if outlet.send(due, item.payload).is_err() {

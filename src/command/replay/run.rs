@@ -135,12 +135,7 @@ impl<'a> Replay<'a> {
             before: Counts::default(),
             pace: None,
             chain: Xxh3Default::new(),
-            finished: Finished {
-                jobs: plan.jobs,
-                differences: plan.differences.clone(),
-                origin: plan.info.origin,
-                ..Finished::default()
-            },
+            finished: Finished { jobs: plan.jobs, differences: plan.differences.clone(), ..Finished::default() },
         }
     }
 
@@ -149,7 +144,7 @@ impl<'a> Replay<'a> {
         let size = SessionReader::size(&self.args.session);
         let what = format!("replaying {}", self.args.session.display());
         let mut progress = Progress::start(what, Some(size), Unit::Bytes, Show::new(self.args.json));
-        while let Some(step) = feed.next()? {
+        while let Some(step) = feed.step()? {
             match step {
                 Step::Snapshot(snapshot) => {
                     let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0;
@@ -225,6 +220,7 @@ impl<'a> Replay<'a> {
         let Some(speed) = self.args.speed else { return };
         let (wall, first) = *self.pace.get_or_insert((clock::boottime(), now));
         let due = wall + now.since(first).div_f64(speed);
+        #[expect(clippy::disallowed_methods, reason = "the replay's own pace; no system waits")]
         std::thread::sleep(due.since(clock::boottime()));
     }
 
