@@ -194,6 +194,20 @@ fn a_reader_written_from_the_page_reads_a_live_session() {
 }
 
 #[test]
+fn a_cut_file_is_read_up_to_its_last_whole_chunk() {
+    let Some(python) = python() else { return };
+    let whole = &files(live_session())[0];
+    let bytes = std::fs::read(whole).unwrap();
+    let cut = folder("cut").join("cut.mcap");
+    std::fs::write(&cut, &bytes[..bytes.len() * 4 / 5]).unwrap();
+    let (read, inspected) = (second_reader(python, &cut), inspect(&cut));
+    assert_same_counts(&read, &inspected);
+    assert_eq!(read["counts"]["files cut"], 1);
+    assert_eq!(inspected["whole"], false);
+    assert!(read["ticks"].as_u64().unwrap() > 10, "{read}");
+}
+
+#[test]
 fn both_read_what_models_found() {
     let (Some(python), Some(models)) = (python(), models()) else { return };
     let session = folder("annotated").join("session.mcap");

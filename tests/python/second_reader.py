@@ -7,6 +7,7 @@ digest again, and prints what it counted as one JSON object.
 """
 
 import json
+import re
 import struct
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import msgpack
 import xxhash
+from mcap.exceptions import EndOfFile
 from mcap.records import Channel, Header, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader
 from mcap_protobuf.decoder import DecoderFactory
@@ -127,17 +129,25 @@ class Session:
     def read(self, path):
         self.channels, self.schemas, self.decoders = {}, {}, {}
         with open(path, "rb") as file:
-            for record in StreamReader(file, validate_crcs=True).records:
-                if isinstance(record, Header):
-                    assert record.profile == "waywarden", record.profile
-                elif isinstance(record, Metadata) and record.name == "waywarden.session":
-                    self.describe(record.metadata)
-                elif isinstance(record, Schema):
-                    self.schemas[record.id] = record
-                elif isinstance(record, Channel):
-                    self.channels[record.id] = record
-                elif isinstance(record, Message):
-                    self.message(record)
+            try:
+                for record in StreamReader(file, validate_crcs=True).records:
+                    self.record(record)
+            except EndOfFile:
+                # Cut in the middle: everything up to the last whole chunk is good.
+                self.counts["files cut"] += 1
+                self.samples = {}
+
+    def record(self, record):
+        if isinstance(record, Header):
+            assert record.profile == "waywarden", record.profile
+        elif isinstance(record, Metadata) and record.name == "waywarden.session":
+            self.describe(record.metadata)
+        elif isinstance(record, Schema):
+            self.schemas[record.id] = record
+        elif isinstance(record, Channel):
+            self.channels[record.id] = record
+        elif isinstance(record, Message):
+            self.message(record)
 
     def describe(self, metadata):
         assert metadata["format"].split(".")[0] == "1", metadata["format"]
@@ -244,8 +254,6 @@ class Session:
 
 
 def main():
-    import re
-
     page, path = Path(sys.argv[1]).read_text(encoding="utf-8"), Path(sys.argv[2])
     session = Session(Types(page), dict(re.findall(KIND_ROW, page, re.M)))
     for file in sorted(path.glob("*.mcap")) if path.is_dir() else [path]:
