@@ -5,23 +5,11 @@ use std::path::Path;
 
 use waywarden::app::{self, Parts};
 use waywarden::config::Config;
-use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::registry::{Registry, Treatment};
-use waywarden_systems::replay::Prepared;
-use waywarden_systems::tick::{Stages, TickPlugin};
 
 /// Kinds and treatments that the program registers.
 fn registered() -> BTreeMap<String, &'static str> {
-    let config = Config::default().simulated();
-    let stages = Stages::default();
-    let parts = Parts {
-        tick: TickPlugin::default(),
-        source: Box::new(Prepared::default()),
-        arrivals: Arrivals::new(ArrivalMode::Recorded, stages.clone()),
-        runner: JobRunner::new(BTreeMap::new(), None, stages),
-        models: Default::default(),
-    };
-    let app = app::build(&config, &config.streams(), parts);
+    let app = app::build(&Config::default(), &[], Parts::idle());
     let treatment = |treatment| match treatment {
         Treatment::State => Some("state"),
         Treatment::Payload(_) => Some("payload"),

@@ -5,6 +5,16 @@
 //! the types on the page as its schema, checks every value against them and computes every digest anew, so a page that
 //! does not say what is written fails here.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it"
+)]
+
+#[path = "support/program.rs"]
+mod program;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -49,8 +59,7 @@ fn succeed(command: &mut Command) -> Output {
 }
 
 fn waywarden<S: AsRef<OsStr>>(args: &[S]) -> Output {
-    // Only models that a test names are used.
-    succeed(Command::new(env!("CARGO_BIN_EXE_waywarden")).args(args).env("WAYWARDEN_MODELS", "/nonexistent"))
+    succeed(program::waywarden().args(args))
 }
 
 /// The Python of an environment with the packages that the readers need; none where there is no Python at all.
@@ -107,17 +116,6 @@ fn live_session() -> &'static Path {
         let summary: Value = serde_json::from_slice(&waywarden(&args).stdout).unwrap();
         PathBuf::from(summary["session"].as_str().unwrap())
     })
-}
-
-/// The models, if they are there.
-fn models() -> Option<PathBuf> {
-    let data = std::env::var_os("WAYWARDEN_DATA").map_or_else(|| root().join("../shared"), PathBuf::from);
-    let models = data.join("models");
-    let found = models.join("twinlitenet.onnx").is_file();
-    if !found {
-        println!("skipped: no data at {}", data.display());
-    }
-    found.then_some(models)
 }
 
 /// Files of a session.
@@ -209,7 +207,7 @@ fn a_cut_file_is_read_up_to_its_last_whole_chunk() {
 
 #[test]
 fn both_read_what_models_found() {
-    let (Some(python), Some(models)) = (python(), models()) else { return };
+    let (Some(python), Some(models)) = (python(), program::data("models")) else { return };
     let session = folder("annotated").join("session.mcap");
     // Job threads run only when nobody else wants to: this replay waits for them, a live run would not.
     let replay = ["replay", "--jobs", "virtual", "--json"].map(OsStr::new);
