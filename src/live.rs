@@ -112,11 +112,10 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
     let ran = drive_until_end(&mut app);
     devices.stop();
     app.world_mut().remove_resource::<Recorder>();
+    // What was recorded before a failure is worth more than ever.
+    let recorded = recording.map(Recording::finish).transpose();
     let (first, last, ticks) = ran?;
-    let stats = match recording {
-        Some(recording) => recording.finish()?,
-        None => Arc::default(),
-    };
+    let stats = recorded?.unwrap_or_default();
     Ok(Summary {
         ticks,
         session_s: last.since(first).as_secs_f64(),
