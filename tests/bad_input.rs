@@ -5,21 +5,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
-#[path = "support/program.rs"]
-mod program;
+#[path = "support/outcome.rs"]
+mod outcome;
 
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 use std::process::Command;
 
-use program::waywarden;
+use outcome::waywarden;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
 /// Imports `file` from `dir` with `options`, and sees that a refused import leaves nothing behind.
-fn import(dir: &Path, options: &[&str]) -> program::Outcome {
+fn import(dir: &Path, options: &[&str]) -> outcome::Outcome {
     let out = dir.join("out");
     fs::create_dir_all(&out).unwrap();
     let outcome = waywarden(dir, &[&["import", "-o", "out/session.mcap"], options].concat());
@@ -36,7 +36,7 @@ fn import(dir: &Path, options: &[&str]) -> program::Outcome {
 }
 
 /// An import that succeeds, or is refused in an orderly way.
-fn orderly_import(dir: &Path, options: &[&str]) -> program::Outcome {
+fn orderly_import(dir: &Path, options: &[&str]) -> outcome::Outcome {
     let outcome = import(dir, options);
     if outcome.code == Some(0) { outcome.done() } else { outcome.refused(&[]) }
 }

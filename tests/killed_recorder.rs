@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
-#[path = "support/program.rs"]
-mod program;
+#[path = "support/outcome.rs"]
+mod outcome;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use program::{PATIENCE, end, start, start_after, wait, waywarden};
+use outcome::{PATIENCE, end, start, start_after, wait, waywarden};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use waywarden_systems::session::{Record, SessionReader};

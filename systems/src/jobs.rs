@@ -101,3 +101,6 @@ pub fn resume(world: &mut World) -> Result<(), RestoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ impl Session {
 
     /// Puts it together again.
     pub fn bytes(&self) -> Vec<u8> {
-        let options = mcap::WriteOptions::new().compression(None).profile(&self.profile).chunk_size(Some(1 << 18));
+        let options = mcap::WriteOptions::new().compression(None).profile(&self.profile).chunk_size(Some(1 << 14));
         let mut writer = options.create(Cursor::new(Vec::new())).unwrap();
         for (name, metadata) in &self.metadata {
             writer.write_metadata(&Metadata { name: name.clone(), metadata: metadata.clone() }).unwrap();

@@ -1,96 +1,64 @@
-//! The built program as its users meet it: arguments in, exit code and words out.
+//! Runs the program, and looks for data to run it on.
 
-use std::fs::File;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it"
+)]
 
-/// No run of a test takes longer, on a busy machine either.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
-/// Virtual memory that a run may have, in KiB: far more than any needs, far less than a lying length asks for.
-const MEMORY_KIB: u32 = 8_000_000;
+use serde_json::Value;
 
-/// What became of a run.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The exit code; none when a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
+/// The program under test.
+pub fn waywarden() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waywarden"));
+    // What the person who runs the tests has set for themselves must not matter.
+    command.env_remove("WAYWARDEN_MODELS").env("XDG_DATA_HOME", "/nonexistent").env("WAYWARDEN_LOG", "error");
+    command
 }
 
-impl Outcome {
-    /// It did what it was told.
-    pub fn done(self) -> Self {
-        assert_eq!(self.code, Some(0), "{self:#?}");
-        assert!(!self.err.contains("panicked"), "{self:#?}");
-        self
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> Output {
+    waywarden().args(args).output().unwrap()
+}
+
+/// Runs the program, which must succeed, and reads the JSON object in the last line that it prints.
+pub fn json(args: &[&str]) -> Value {
+    let output = run(args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "waywarden {}: {}\n{out}{err}", args.join(" "), output.status);
+    let last = out.lines().last().unwrap_or_else(|| panic!("waywarden {}: nothing printed\n{err}", args.join(" ")));
+    serde_json::from_str(last).unwrap()
+}
+
+/// A folder of the test's own, empty, gone when dropped.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The only session in a folder that `run --record` was given.
+pub fn session_in(folder: &Path) -> PathBuf {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+/// Real clips, labels and models, if they are there; prints why not.
+pub fn data(path: &str) -> Option<PathBuf> {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let found = std::env::var_os("WAYWARDEN_DATA").map_or_else(default, PathBuf::from).join(path);
+    if found.exists() {
+        return Some(found);
     }
-
-    /// It refused what it was given: exit code 2 and one error, which has all of `words`.
-    pub fn refused(self, words: &[&str]) -> Self {
-        assert_eq!(self.code, Some(2), "{self:#?}");
-        assert!(!self.err.contains("panicked"), "{self:#?}");
-        let errors: Vec<&str> = self.err.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "{self:#?}");
-        for word in words {
-            assert!(errors[0].contains(word), "no `{word}` in {self:#?}");
-        }
-        self
-    }
+    println!("skipped: no data at {}", found.display());
+    None
 }
 
-/// Starts the program in `dir`, where its output goes too. It finds no models but those that it is told of.
-pub fn start(dir: &Path, args: &[&str]) -> Child {
-    start_after(dir, "", args)
-}
-
-/// Starts the program as [`start`] does, in a shell that has run `prelude` before.
-pub fn start_after(dir: &Path, prelude: &str, args: &[&str]) -> Child {
-    let file = |name: &str| Stdio::from(File::create(dir.join(name)).unwrap());
-    Command::new("sh")
-        .arg("-c")
-        .arg(format!("{prelude} ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\""))
-        .arg(env!("CARGO_BIN_EXE_waywarden"))
-        .args(args)
-        .current_dir(dir)
-        .env("HOME", dir)
-        .env_remove("XDG_DATA_HOME")
-        .env_remove("WAYWARDEN_MODELS")
-        .stdin(Stdio::null())
-        .stdout(file("stdout.txt"))
-        .stderr(file("stderr.txt"))
-        .spawn()
-        .unwrap()
-}
-
-/// Waits for the end of a program, but not for ever.
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-pub fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
-    let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if began.elapsed() > patience {
-            child.kill().unwrap();
-            panic!("still running after {patience:?}");
-        }
-        std::thread::sleep(Duration::from_millis(3));
-    }
-}
-
-/// Runs the program in `dir` to its end.
-pub fn waywarden(dir: &Path, args: &[&str]) -> Outcome {
-    end(&mut start(dir, args), dir)
-}
-
-/// Waits for a program that was started in `dir`.
-pub fn end(child: &mut Child, dir: &Path) -> Outcome {
-    let status = wait(child, PATIENCE);
-    let text = |name: &str| String::from_utf8_lossy(&std::fs::read(dir.join(name)).unwrap()).into_owned();
-    Outcome { code: status.code(), out: text("stdout.txt"), err: text("stderr.txt") }
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }

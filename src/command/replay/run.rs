@@ -9,7 +9,7 @@ use waywarden_systems::camera::first_look;
 use waywarden_systems::clock;
 use waywarden_systems::ingress::{Control, Door, Incoming};
 use waywarden_systems::jobs::{Arrivals, JobRunner};
-use waywarden_systems::record::{Destination, Recorder, RecorderSettings};
+use waywarden_systems::record::{Destination, Expectation, Recorder, RecorderSettings};
 use waywarden_systems::registry::Registry;
 use waywarden_systems::replay::{self, Divergence, Feed, FeedSettings, LookAhead, Prepared, Step};
 use waywarden_systems::session::{self, Origin, OutputsRecord, SessionReader};
@@ -25,7 +25,7 @@ use crate::progress::{Progress, Show, Unit};
 use crate::{app, drive, session_info};
 
 /// Runs the session.
-pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
+pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result<Finished, Failure> {
     let threads = plan.threads(args);
     pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, realtime: false });
     let stages = Stages::default();
@@ -48,6 +48,7 @@ pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
     if let Some(look_ahead) = &look_ahead {
         app.insert_resource(look_ahead.clone());
     }
+    more(&mut app);
     app.finish();
     app.cleanup();
     let feed = Feed::start(
@@ -67,11 +68,14 @@ pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
     if let Some(look_ahead) = look_ahead {
         look_ahead.close();
     }
-    let (mut finished, mut app) = result.map(|()| replay.finish())?;
-    app.world_mut().remove_resource::<Recorder>();
+    let (mut finished, mut app) = replay.finish();
+    if let (Some(out), Err(_)) = (app.world_mut().remove_resource::<Recorder>(), &result) {
+        out.abandon();
+    }
     if let Some(thread) = recorder {
         thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
     }
+    result?;
     finished.stages = stages.summary();
     Ok(finished)
 }
@@ -184,6 +188,8 @@ impl<'a> Replay<'a> {
         self.last_tick = Some(incoming.tick);
         self.pace(now);
         self.prepared.put(incoming);
+        let expected = recorded.filter(|_| self.comparable).map(|recorded| recorded.digest);
+        self.app.world_mut().resource_mut::<Expectation>().digest = expected;
         drive::tick(&mut self.app)?;
         let outcome = drive::outcome(self.app.world());
         self.chain.update(&outcome.tick.to_le_bytes());
@@ -209,7 +215,9 @@ impl<'a> Replay<'a> {
         if let Some(first) = &self.finished.divergence {
             return Ok(first.clone());
         }
-        let explained = replay::explain(self.app.world_mut(), &self.args.session, recorded.tick)?;
+        let world = self.app.world_mut();
+        let evidence = world.resource_mut::<Expectation>().evidence.take().unwrap_or_default();
+        let explained = replay::explain(world.resource::<Registry>(), &self.args.session, recorded.tick, &evidence)?;
         Ok(explained.unwrap_or_else(|| Divergence {
             tick: recorded.tick,
             kind: "digest".to_owned(),
