@@ -117,7 +117,7 @@ fn admit(world: &mut World, input: &Input) {
         }
         Payload::Dropped { policy, count } => {
             if let Some(mut counters) = device::<Counters>(world, *stream) {
-                counters.dropped += count;
+                counters.dropped = counters.dropped.saturating_add(*count);
             }
             write(world, DeviceEvent::Dropped { stream: *stream, policy: *policy, count: *count });
         }

@@ -57,6 +57,8 @@ pub struct Expectation {
 pub(crate) enum Item {
     /// A segment begins.
     Snapshot(Box<SnapshotRecord>),
+    /// What has been written is not wanted.
+    Abandon,
     /// A tick has ended.
     Tick(Box<(Incoming, OutputsRecord)>),
 }
@@ -65,6 +67,7 @@ impl Item {
     fn weight(&self) -> usize {
         let values = |n: usize, bytes: usize| 64 * n + bytes;
         match self {
+            Self::Abandon => 0,
             Self::Snapshot(snapshot) => {
                 snapshot.kinds.iter().flat_map(|kind| &kind.values).map(|(_, v)| values(1, v.len())).sum()
             }
@@ -125,6 +128,12 @@ impl Recorder {
     /// What it has done.
     pub fn stats(&self) -> Arc<RecorderStats> {
         self.stats.clone()
+    }
+
+    /// Ends a recording that is not wanted: a session in one file does not get its name, and is gone.
+    pub fn abandon(self) {
+        // A thread that has ended has said why.
+        let _ = self.sender.send(Item::Abandon);
     }
 
     /// Saves the world at a boundary, before anything of the new segment has entered it.

@@ -68,11 +68,14 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
     if let Some(look_ahead) = look_ahead {
         look_ahead.close();
     }
-    let (mut finished, mut app) = result.map(|()| replay.finish())?;
-    app.world_mut().remove_resource::<Recorder>();
+    let (mut finished, mut app) = replay.finish();
+    if let (Some(out), Err(_)) = (app.world_mut().remove_resource::<Recorder>(), &result) {
+        out.abandon();
+    }
     if let Some(thread) = recorder {
         thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
     }
+    result?;
     finished.stages = stages.summary();
     Ok(finished)
 }
@@ -114,6 +117,7 @@ struct Replay<'a> {
     /// Restores the next snapshot: at the start, and behind a gap.
     restore_next: bool,
     started: bool,
+    last_tick: Option<u64>,
     models: Option<ModelStatus>,
     before: Counts,
     pace: Option<(Mono, Mono)>,
@@ -132,6 +136,7 @@ impl<'a> Replay<'a> {
             comparable: plan.comparable,
             restore_next: true,
             started: false,
+            last_tick: None,
             models,
             before: Counts::default(),
             pace: None,
@@ -148,7 +153,9 @@ impl<'a> Replay<'a> {
         while let Some(step) = feed.step()? {
             match step {
                 Step::Snapshot(snapshot) => {
-                    let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0;
+                    // Files may be missing too: then nothing in the session says so but the numbers.
+                    let missing = self.last_tick.is_some_and(|last| snapshot.tick != last.saturating_add(1));
+                    let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0 || missing;
                     if self.restore_next || gap {
                         replay::restore(self.app.world_mut(), &snapshot)
                             .map_err(|error| Failure::bad_input(format!("{}: {error}", self.args.session.display())))?;
@@ -178,6 +185,7 @@ impl<'a> Replay<'a> {
     fn tick(&mut self, incoming: Incoming, recorded: Option<&OutputsRecord>) -> Result<bool, Failure> {
         let now = incoming.now;
         self.restore_next = false;
+        self.last_tick = Some(incoming.tick);
         self.pace(now);
         self.prepared.put(incoming);
         let expected = recorded.filter(|_| self.comparable).map(|recorded| recorded.digest);
@@ -224,7 +232,7 @@ impl<'a> Replay<'a> {
     fn pace(&mut self, now: Mono) {
         let Some(speed) = self.args.speed else { return };
         let (wall, first) = *self.pace.get_or_insert((clock::boottime(), now));
-        let due = wall + now.since(first).div_f64(speed);
+        let due = wall + Duration::try_from_secs_f64(now.since(first).as_secs_f64() / speed).unwrap_or(Duration::MAX);
         #[expect(clippy::disallowed_methods, reason = "the replay's own pace; no system waits")]
         std::thread::sleep(due.since(clock::boottime()));
     }

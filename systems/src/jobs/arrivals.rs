@@ -145,6 +145,9 @@ impl Arrivals {
     }
 
     fn recompute(&mut self, tick: u64, job: JobId, output: &mut JobOutput, runner: &JobRunner) {
+        if !runner.runs(job.role) {
+            return;
+        }
         let Some(finished) = self.fetch(job, runner) else { return };
         if finished.output != *output {
             self.mismatches.0 += 1;
@@ -183,6 +186,12 @@ impl Arrivals {
         });
         self.skipped += skipped;
         for running in due {
+            // It was started by the recorded run, before the snapshot where this one began.
+            if !runner.runs(running.job.role) {
+                let payload = Payload::JobMissed { job: running.job, frame: running.frame };
+                incoming.inputs.push(app(incoming.now, payload));
+                continue;
+            }
             if let Some(mut finished) = self.fetch(running.job, runner) {
                 // What a job took here is of no consequence there: virtual time is the only time.
                 finished.took = incoming.now.since(running.started);

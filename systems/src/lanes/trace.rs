@@ -17,10 +17,10 @@ const LARGEST_STEP: f32 = 0.06;
 pub fn trace(masks: &RoadMasks, width: u32, height: u32) -> LaneEstimate {
     let mask = &masks.lines;
     let (columns, rows) = (mask.width as usize, mask.height as usize);
-    if columns == 0 || rows == 0 {
+    let pixels = mask.decode();
+    if pixels.is_empty() {
         return LaneEstimate::default();
     }
-    let pixels = mask.decode();
     let scale = (width as f32 / columns as f32, height as f32 / rows as f32);
     let top = rows - (rows as f32 * LOOKED_AT) as usize;
     let step = (columns as f32 * LARGEST_STEP) as usize;

@@ -55,6 +55,7 @@ pub struct RecorderThread {
     last_flush: Mono,
     failed_at: Option<Mono>,
     error: Option<WriteError>,
+    abandoned: bool,
     asked_for_segment: bool,
 }
 
@@ -75,6 +76,7 @@ impl RecorderThread {
             last_flush: boottime(),
             failed_at: None,
             error: None,
+            abandoned: false,
             asked_for_segment: false,
         }
     }
@@ -106,8 +108,8 @@ impl RecorderThread {
             }
         }
         self.attempt(|recorder| recorder.open.take().map_or(Ok(()), SegmentWriter::finish));
-        if let (Destination::File(path), Some(temporary), None) =
-            (&self.settings.destination, self.temporary.take(), &self.error)
+        if let (Destination::File(path), Some(temporary), None, false) =
+            (&self.settings.destination, self.temporary.take(), &self.error, self.abandoned)
             && let Err(error) = temporary.persist(path)
         {
             self.error = Some(WriteError::Io { path: path.clone(), source: error.error });
@@ -126,6 +128,7 @@ impl RecorderThread {
 
     fn write(&mut self, item: Item) -> Result<(), WriteError> {
         match item {
+            Item::Abandon => self.abandoned = true,
             Item::Snapshot(snapshot) => {
                 self.begin(snapshot.segment)?;
                 let Some(writer) = &mut self.open else { return Ok(()) };

@@ -153,8 +153,14 @@ fn read(reader: &mut SessionReader, shared: &Shared, look_ahead: Option<&LookAhe
 /// Waits for room, then adds a step. False when nobody reads any more.
 fn push(shared: &Shared, look_ahead: Option<&LookAhead>, step: Step) -> bool {
     let weight = match &step {
-        Step::Snapshot(_) => 0,
-        Step::Tick(incoming, _) => incoming.inputs.iter().map(|input| input.payload.weight()).sum(),
+        Step::Snapshot(snapshot) => {
+            snapshot.kinds.iter().flat_map(|kind| &kind.values).map(|(_, value)| value.len()).sum()
+        }
+        Step::Tick(incoming, outputs) => {
+            let inputs: usize = incoming.inputs.iter().map(|input| input.payload.weight()).sum();
+            let changes = outputs.iter().flat_map(|outputs| &outputs.changes);
+            inputs + changes.map(|change| change.value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+        }
     };
     let mut queue = shared.lock();
     while !queue.abandoned

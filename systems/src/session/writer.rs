@@ -15,6 +15,7 @@ use waywarden_components::prelude::*;
 
 use super::format::{
     JOURNAL, JournalRecord, METADATA, MSGPACK, OUTPUTS, OutputsRecord, PROFILE, SNAPSHOT, SessionInfo, SnapshotRecord,
+    checksum,
 };
 use super::foxglove::{Published, Publisher};
 use crate::ingress::Incoming;
@@ -111,8 +112,11 @@ impl SegmentWriter {
             .create(counted)
             .map_err(wrap)?;
         let json = serde_json::to_string(info).unwrap_or_default();
-        let metadata =
-            [("format".to_owned(), format!("{}.{}", info.format.0, info.format.1)), ("session".to_owned(), json)];
+        let metadata = [
+            ("format".to_owned(), format!("{}.{}", info.format.0, info.format.1)),
+            ("checksum".to_owned(), checksum(&json)),
+            ("session".to_owned(), json),
+        ];
         mcap.write_metadata(&Metadata { name: METADATA.to_owned(), metadata: metadata.into() }).map_err(wrap)?;
         let publisher = Publisher::new(&info.streams, info.log_time_offset_ns);
         let mut writer =
