@@ -206,6 +206,19 @@ fn a_cut_file_is_read_up_to_its_last_whole_chunk() {
 }
 
 #[test]
+fn a_folder_with_a_missing_segment_is_read() {
+    let Some(python) = python() else { return };
+    let kept = folder("kept");
+    for (n, file) in files(live_session()).iter().enumerate().filter(|(n, _)| *n != 1) {
+        std::fs::copy(file, kept.join(format!("segment-{n:05}.mcap"))).unwrap();
+    }
+    let (read, inspected) = (second_reader(python, &kept), inspect(&kept));
+    assert_same_counts(&read, &inspected);
+    assert_eq!(inspected["whole"], false);
+    assert_eq!(read["counts"]["digests"], read["ticks"]);
+}
+
+#[test]
 fn both_read_what_models_found() {
     let (Some(python), Some(models)) = (python(), program::data("models")) else { return };
     let session = folder("annotated").join("session.mcap");

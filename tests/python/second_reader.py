@@ -128,6 +128,7 @@ class Session:
 
     def read(self, path):
         self.channels, self.schemas, self.decoders = {}, {}, {}
+        self.file_begins = True  # before it, files may be missing
         with open(path, "rb") as file:
             try:
                 for record in StreamReader(file, validate_crcs=True).records:
@@ -151,6 +152,7 @@ class Session:
 
     def describe(self, metadata):
         assert metadata["format"].split(".")[0] == "1", metadata["format"]
+        assert metadata["checksum"] == f"{xxhash.xxh3_64_intdigest(metadata['session'].encode()):016x}"
         info = json.loads(metadata["session"])
         assert self.info is None or self.info["session_id"] == info["session_id"]
         self.info = info
@@ -232,7 +234,9 @@ class Session:
 
     def snapshot(self, record, message):
         assert message.sequence == record["segment"]
-        gap = record["reason"] == "gap" or record["lost_ticks"] > 0
+        missing = self.file_begins and record["tick"] != self.last_tick + 1
+        gap = record["reason"] == "gap" or record["lost_ticks"] > 0 or missing
+        self.file_begins = False
         if self.began and not gap:
             before = self.world.state()
             self.world.take(record)
