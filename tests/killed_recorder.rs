@@ -76,7 +76,7 @@ fn record(prelude: &str, more: &[&str]) -> Recording {
     let args = ["run", "--config", "config.toml", "--simulate", "--record", "rec"];
     let mut child = start_after(dir.path(), prelude, &[&args, more].concat());
     let session = until(&mut child, "anything recorded", || {
-        let session = std::fs::read_dir(&folder).unwrap().next()?.unwrap().path();
+        let session = std::fs::read_dir(&folder).ok()?.next()?.unwrap().path();
         let first = std::fs::metadata(session.join("segment-00000.mcap")).ok()?;
         (first.len() > 1000).then_some(session)
     });
@@ -232,7 +232,7 @@ struct SmallDisk(PathBuf);
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
