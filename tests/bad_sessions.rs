@@ -632,3 +632,17 @@ fn a_place_that_is_not_there_is_refused() {
     waywarden(dir.path(), &["replay", "one.mcap/x", "--out", "out.mcap"]).refused(&["one.mcap/x"]);
     waywarden(dir.path(), &["import", "--range", "none.csv", "-o", "out.mcap"]).refused(&["none.csv"]);
 }
+
+#[test]
+fn a_segment_without_a_tick_is_passed_over() {
+    // Of the middle one only the snapshot is left, and the first one is gone: the world is restored twice.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("rec")).unwrap();
+    let segments = segments();
+    std::fs::copy(&segments[2], dir.path().join("rec/segment-00002.mcap")).unwrap();
+    let mut middle = Session::of(&std::fs::read(&segments[1]).unwrap());
+    middle.messages.truncate(1);
+    assert_eq!(middle.messages[0].topic, SNAPSHOT);
+    std::fs::write(dir.path().join("rec/segment-00001.mcap"), middle.bytes()).unwrap();
+    waywarden(dir.path(), &["replay", "rec", "--verify"]).done();
+}

@@ -236,9 +236,7 @@ impl SegmentWriter {
     fn message(&mut self, channel_id: u16, at: Mono, sequence: u32, data: &[u8]) -> Result<(), WriteError> {
         let time = self.publisher.log_time(at);
         let header = MessageHeader { channel_id, sequence, log_time: time, publish_time: time };
-        self.mcap
-            .write_to_known_channel(&header, data)
-            .map_err(|source| WriteError::container(&self.path, source))
+        self.mcap.write_to_known_channel(&header, data).map_err(|source| WriteError::container(&self.path, source))
     }
 }
 
