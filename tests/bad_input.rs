@@ -3,7 +3,6 @@
 //! is left.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-#![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 #[path = "support/outcome.rs"]
 mod outcome;

@@ -291,7 +291,7 @@ fn a_job_that_ran_at_a_snapshot_is_started_again() {
     let mut again = JobRunner::new(BTreeMap::from([(JobRole::Detection, engine)]), None, Stages::default());
     world.insert_resource(running(4, frame(1, 8), Mono(10)));
     std::mem::swap(&mut again, &mut world.resource_mut::<JobRunner>());
-    resume(&mut world);
+    resume(&mut world).unwrap();
     let mut arrivals = Arrivals::new(ArrivalMode::Recompute, Stages::default());
     let mut incoming = incoming(1, 50, vec![journalled(4, frame(1, 8), found(1))]);
     let jobs = world.resource::<Jobs>().clone();
