@@ -2,7 +2,6 @@
 //! that names the file and the place. Nothing panics, hangs, or is silently read as something else.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-#![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 #[path = "support/forge.rs"]
 mod forge;
@@ -275,7 +274,7 @@ fn what_may_not_be_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let dir = folder_of(&[("secret.mcap", &recorded().bytes)]);
     let path = dir.path().join("secret.mcap");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
     if std::fs::File::open(&path).is_ok() {
         println!("skipped: this user may read everything");
         return;
@@ -631,4 +630,18 @@ fn a_place_that_is_not_there_is_refused() {
     waywarden(dir.path(), &["replay", path, "--from", "1000000:00:00", "--speed", "1e300"]).done();
     waywarden(dir.path(), &["replay", "one.mcap/x", "--out", "out.mcap"]).refused(&["one.mcap/x"]);
     waywarden(dir.path(), &["import", "--range", "none.csv", "-o", "out.mcap"]).refused(&["none.csv"]);
+}
+
+#[test]
+fn a_segment_without_a_tick_is_passed_over() {
+    // Of the middle one only the snapshot is left, and the first one is gone: the world is restored twice.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("rec")).unwrap();
+    let segments = segments();
+    std::fs::copy(&segments[2], dir.path().join("rec/segment-00002.mcap")).unwrap();
+    let mut middle = Session::of(&std::fs::read(&segments[1]).unwrap());
+    middle.messages.truncate(1);
+    assert_eq!(middle.messages[0].topic, SNAPSHOT);
+    std::fs::write(dir.path().join("rec/segment-00001.mcap"), middle.bytes()).unwrap();
+    waywarden(dir.path(), &["replay", "rec", "--verify"]).done();
 }

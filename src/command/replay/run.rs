@@ -117,7 +117,8 @@ struct Replay<'a> {
     /// Restores the next snapshot: at the start, and behind a gap.
     restore_next: bool,
     started: bool,
-    last_tick: Option<u64>,
+    /// The tick that the world is ready for.
+    next_tick: Option<u64>,
     models: Option<ModelStatus>,
     before: Counts,
     pace: Option<(Mono, Mono)>,
@@ -136,7 +137,7 @@ impl<'a> Replay<'a> {
             comparable: plan.comparable,
             restore_next: true,
             started: false,
-            last_tick: None,
+            next_tick: None,
             models,
             before: Counts::default(),
             pace: None,
@@ -154,7 +155,7 @@ impl<'a> Replay<'a> {
             match step {
                 Step::Snapshot(snapshot) => {
                     // Files may be missing too: then nothing in the session says so but the numbers.
-                    let missing = self.last_tick.is_some_and(|last| snapshot.tick != last.saturating_add(1));
+                    let missing = self.next_tick.is_some_and(|next| snapshot.tick != next);
                     let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0 || missing;
                     if self.restore_next || gap {
                         replay::restore(self.app.world_mut(), &snapshot)
@@ -165,6 +166,7 @@ impl<'a> Replay<'a> {
                         self.before = Counts::of(self.app.world_mut());
                     }
                     self.restore_next = false;
+                    self.next_tick = Some(snapshot.tick);
                 }
                 Step::Tick(incoming, outputs) => {
                     progress.advance(incoming.inputs.iter().map(|input| input.payload.weight() as u64).sum());
@@ -185,7 +187,7 @@ impl<'a> Replay<'a> {
     fn tick(&mut self, incoming: Incoming, recorded: Option<&OutputsRecord>) -> Result<bool, Failure> {
         let now = incoming.now;
         self.restore_next = false;
-        self.last_tick = Some(incoming.tick);
+        self.next_tick = incoming.tick.checked_add(1);
         self.pace(now);
         self.prepared.put(incoming);
         let expected = recorded.filter(|_| self.comparable).map(|recorded| recorded.digest);

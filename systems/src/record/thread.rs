@@ -120,7 +120,9 @@ impl RecorderThread {
     fn attempt(&mut self, write: impl FnOnce(&mut Self) -> Result<(), WriteError>) {
         if let Err(error) = write(self) {
             tracing::error!("the recorder cannot write: {error}");
-            self.open = None;
+            if let Some(writer) = self.open.take() {
+                discard_if_empty(writer);
+            }
             self.failed_at = Some(boottime());
             self.error.get_or_insert(error);
         }
@@ -182,6 +184,16 @@ impl RecorderThread {
             Destination::File(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Closes a segment that cannot be written to. On a full disk there would be an empty file for every attempt.
+fn discard_if_empty(writer: SegmentWriter) {
+    let path = writer.path().to_owned();
+    drop(writer);
+    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
+        // It is worth nothing, and it costs nothing.
+        let _ = std::fs::remove_file(&path);
     }
 }
 

@@ -65,6 +65,17 @@ pub fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
+impl WriteError {
+    /// What the container says, or the file system through it.
+    fn container(path: &Path, error: mcap::McapError) -> Self {
+        let path = path.to_owned();
+        match error {
+            mcap::McapError::Io(source) => Self::Io { path, source },
+            source => Self::Mcap { path, source },
+        }
+    }
+}
+
 /// Writes one MCAP file.
 ///
 /// Chunks are written whole: whatever happens to the process, the file up to the last one is readable without repair.
@@ -102,7 +113,7 @@ impl SegmentWriter {
         let io = |source| WriteError::Io { path: path.clone(), source };
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = Counted { file: BufWriter::new(file.try_clone().map_err(io)?), bytes: bytes.clone() };
-        let wrap = |source| WriteError::Mcap { path: path.clone(), source };
+        let wrap = |source| WriteError::container(&path, source);
         let mut mcap = mcap::WriteOptions::new()
             .compression(None)
             .profile(PROFILE)
@@ -183,7 +194,7 @@ impl SegmentWriter {
     /// # Errors
     /// When the disk does not take it.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        self.mcap.flush().map_err(|source| WriteError::Mcap { path: self.path.clone(), source })?;
+        self.mcap.flush().map_err(|source| WriteError::container(&self.path, source))?;
         self.file.sync_data().map_err(|source| WriteError::Io { path: self.path.clone(), source })
     }
 
@@ -192,7 +203,7 @@ impl SegmentWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(), WriteError> {
-        self.mcap.finish().map_err(|source| WriteError::Mcap { path: self.path.clone(), source })?;
+        self.mcap.finish().map_err(|source| WriteError::container(&self.path, source))?;
         self.file.sync_all().map_err(|source| WriteError::Io { path: self.path, source })
     }
 
@@ -200,7 +211,7 @@ impl SegmentWriter {
         let id = self
             .mcap
             .add_channel(0, topic, MSGPACK, &BTreeMap::new())
-            .map_err(|source| WriteError::Mcap { path: self.path.clone(), source })?;
+            .map_err(|source| WriteError::container(&self.path, source))?;
         self.channels.insert(topic.to_owned(), id);
         Ok(id)
     }
@@ -223,7 +234,7 @@ impl SegmentWriter {
         let channel_id = match self.channels.get(&published.topic) {
             Some(id) => *id,
             None => {
-                let wrap = |source| WriteError::Mcap { path: self.path.clone(), source };
+                let wrap = |source| WriteError::container(&self.path, source);
                 let schema = match &published.schema {
                     Some(schema) => self.mcap.add_schema(&schema.name, &schema.encoding, &schema.data).map_err(wrap)?,
                     None => 0,
@@ -239,9 +250,7 @@ impl SegmentWriter {
     fn message(&mut self, channel_id: u16, at: Mono, sequence: u32, data: &[u8]) -> Result<(), WriteError> {
         let time = self.publisher.log_time(at);
         let header = MessageHeader { channel_id, sequence, log_time: time, publish_time: time };
-        self.mcap
-            .write_to_known_channel(&header, data)
-            .map_err(|source| WriteError::Mcap { path: self.path.clone(), source })
+        self.mcap.write_to_known_channel(&header, data).map_err(|source| WriteError::container(&self.path, source))
     }
 }
 

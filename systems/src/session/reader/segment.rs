@@ -19,6 +19,7 @@ use super::super::format::{
 };
 use super::{Record, SessionError, foreign, io_error};
 use crate::ingress::Incoming;
+use crate::msgpack;
 
 /// No record of a session is longer; anything that claims to be is damaged.
 const LONGEST_RECORD: usize = 256 << 20;
@@ -270,7 +271,7 @@ impl SegmentFile {
     }
 
     fn decode<T: DeserializeOwned>(&self, what: &str, body: &[u8]) -> Result<T, SessionError> {
-        rmp_serde::from_slice(body).map_err(|error| self.damaged(format!("{what} cannot be read: {error}")))
+        msgpack::decode(body).map_err(|error| self.damaged(format!("{what} cannot be read: {error}")))
     }
 
     pub fn damaged(&self, what: String) -> SessionError {
