@@ -105,4 +105,14 @@ mod tests {
         assert_eq!(trace(&empty, 1280, 720), LaneEstimate::default());
         assert_eq!(trace(&RoadMasks::default(), 1280, 720), LaneEstimate::default());
     }
+
+    #[test]
+    fn masks_that_are_no_pictures_cost_nothing() {
+        let sizes = [(u32::MAX, u32::MAX), (1 << 16, 1 << 16), (4, 4), (0, 9)];
+        for ((width, height), runs) in sizes.into_iter().flat_map(|size| [(size, vec![]), (size, vec![u32::MAX; 3])]) {
+            let lines = Mask { width, height, runs };
+            assert!(lines.decode().is_empty());
+            assert_eq!(trace(&RoadMasks { drivable: Mask::default(), lines }, 1280, 720), LaneEstimate::default());
+        }
+    }
 }
