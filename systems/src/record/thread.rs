@@ -12,7 +12,7 @@ use waywarden_components::prelude::*;
 use super::{Item, RecorderStats};
 use crate::clock::boottime;
 use crate::ingress::Control;
-use crate::session::{SegmentWriter, SessionInfo, WriteError};
+use crate::session::{SegmentWriter, SessionInfo, WriteError, unfinished};
 
 /// After a failed write the next segment is tried after this time.
 const RETRY: Duration = Duration::from_secs(5);
@@ -176,11 +176,7 @@ impl RecorderThread {
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let wrap = |source| WriteError::Io { path: folder.to_owned(), source };
                 std::fs::create_dir_all(folder).map_err(wrap)?;
-                let temporary = tempfile::Builder::new()
-                    .prefix(".waywarden-")
-                    .suffix(".partial")
-                    .tempfile_in(folder)
-                    .map_err(wrap)?;
+                let temporary = unfinished(folder).map_err(wrap)?;
                 let file = temporary.reopen().map_err(wrap)?;
                 self.open = Some(SegmentWriter::begin(path, file, &self.settings.info)?);
                 self.temporary = Some(temporary);
