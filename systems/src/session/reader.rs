@@ -1,5 +1,6 @@
 //! Reads sessions: a file, or a folder of segments.
 
+mod chunk;
 mod order;
 mod segment;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use foxglove::Decode;
 use foxglove::messages::{CompressedImage, RawAudio};
 use mcap::McapError;
-use mcap::records::Record as McapRecord;
+use mcap::records::{Record as McapRecord, op};
 use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use serde::de::DeserializeOwned;
 use waywarden_components::prelude::*;
@@ -17,6 +17,7 @@ use super::super::format::{
     FORMAT_MAJOR, JOURNAL, JournalRecord, METADATA, OUTPUTS, Origin, PROFILE, SNAPSHOT, SessionInfo, checksum,
     sample_topic,
 };
+use super::chunk::Chunk;
 use super::{Record, SessionError, foreign, io_error};
 use crate::ingress::Incoming;
 use crate::msgpack;
@@ -45,6 +46,8 @@ pub(super) struct SegmentFile {
     /// The last of them.
     tail: [u8; mcap::MAGIC.len()],
     reader: LinearReader,
+    /// The chunk in progress.
+    chunk: Option<Chunk>,
     /// What our channels carry.
     channels: BTreeMap<u16, Content>,
     /// Samples whose tick has not come yet.
@@ -76,11 +79,11 @@ impl SegmentFile {
         cuts: &mut Vec<String>,
     ) -> Result<Option<Self>, SessionError> {
         let mut options = LinearReaderOptions::default()
-            .with_prevalidate_chunk_crcs(true)
             .with_validate_data_section_crc(true)
             .with_validate_summary_section_crc(true)
             .with_record_length_limit(LONGEST_RECORD);
         options.check_finishes_after_end_magic = true;
+        options.emit_chunks = true;
         let mut segment = Self {
             path: path.to_owned(),
             info: placeholder(),
@@ -89,6 +92,7 @@ impl SegmentFile {
             offset: 0,
             tail: Default::default(),
             reader: LinearReader::new_with_options(options),
+            chunk: None,
             channels: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
@@ -125,6 +129,12 @@ impl SegmentFile {
 
     /// Reads one record of the container. None at the end.
     fn step(&mut self) -> Result<Option<Step>, SessionError> {
+        if let Some(chunk) = &mut self.chunk {
+            match chunk.next().map_err(|what| self.damaged(what))? {
+                Some((opcode, data)) => return self.record(opcode, &data).map(Some),
+                None => self.chunk = None,
+            }
+        }
         if self.ended {
             return Ok(None);
         }
@@ -143,27 +153,36 @@ impl SegmentFile {
                 Some(Err(error)) => return Err(self.damaged(describe(&error))),
             }
         };
-        let record = mcap::parse_record(opcode, &data).map_err(|error| self.damaged(describe(&error)))?;
+        if opcode == op::CHUNK {
+            self.chunk = Some(Chunk::open(&data).map_err(|what| self.damaged(what))?);
+            return Ok(Some(Step::Nothing));
+        }
+        self.record(opcode, &data).map(Some)
+    }
+
+    /// Takes a record of the container.
+    fn record(&mut self, opcode: u8, data: &Bytes) -> Result<Step, SessionError> {
+        let record = mcap::parse_record(opcode, data).map_err(|error| self.damaged(describe(&error)))?;
         match record {
             McapRecord::Header(header) if header.profile != PROFILE => {
                 let what = format!("an MCAP file with profile `{}`, not a Waywarden session", header.profile);
                 Err(foreign(&self.path, what))
             }
             McapRecord::Metadata(metadata) if metadata.name == METADATA => {
-                self.parse_info(&metadata.metadata).map(|info| Some(Step::Info(Box::new(info))))
+                self.parse_info(&metadata.metadata).map(|info| Step::Info(Box::new(info)))
             }
             McapRecord::Channel(channel) => {
                 if let Some(content) = content_of(&self.info, &channel.topic) {
                     self.channels.insert(channel.id, content);
                 }
-                Ok(Some(Step::Nothing))
+                Ok(Step::Nothing)
             }
             McapRecord::Message { header, data: _ } => {
                 // The message's data is what follows its header in the record.
                 let body = data.slice(22..);
-                self.message(header.channel_id, header.sequence, body).map(Some)
+                self.message(header.channel_id, header.sequence, body)
             }
-            _ => Ok(Some(Step::Nothing)),
+            _ => Ok(Step::Nothing),
         }
     }
 
