@@ -9,13 +9,15 @@ use waywarden_systems::devices::{self, DevicesPlugin};
 use waywarden_systems::gps::GpsPlugin;
 use waywarden_systems::health::HealthPlugin;
 use waywarden_systems::ingress::{Door, IngressPlugin, Source};
-use waywarden_systems::jobs::{Arrivals, JobRunner, JobsPlugin};
+use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner, JobsPlugin};
 use waywarden_systems::lanes::LanePlugin;
 use waywarden_systems::obstacles::ObstaclePlugin;
 use waywarden_systems::range::RangePlugin;
 use waywarden_systems::record::RecordPlugin;
+use waywarden_systems::registry::{Registry, Treatment};
+use waywarden_systems::replay::Prepared;
 use waywarden_systems::retire::RetirePlugin;
-use waywarden_systems::tick::TickPlugin;
+use waywarden_systems::tick::{Stages, TickPlugin};
 use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
 
@@ -87,4 +89,29 @@ fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
 /// A time of the config, which has checked it.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+/// The names of all kinds whose values are digested.
+pub fn digested_kinds() -> Vec<&'static str> {
+    let app = build(&Config::default(), &[], Parts::idle());
+    let registry = app.world().resource::<Registry>();
+    registry
+        .entries()
+        .filter(|entry| matches!(entry.treatment, Treatment::State | Treatment::Message))
+        .map(|entry| entry.name)
+        .collect()
+}
+
+impl Parts {
+    /// Parts of a run that is never given a tick and has no models: to look at what the app is made of.
+    pub fn idle() -> Self {
+        let stages = Stages::default();
+        Self {
+            tick: TickPlugin::default(),
+            source: Box::new(Prepared::default()),
+            arrivals: Arrivals::new(ArrivalMode::Recorded, stages.clone()),
+            runner: JobRunner::new(Default::default(), None, stages),
+            models: ModelStatus::default(),
+        }
+    }
 }

@@ -10,16 +10,17 @@ use bevy_app::App;
 use serde::Serialize;
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::{boottime, system_utc};
+use waywarden_systems::import::TimedItem;
 use waywarden_systems::ingress::{Control, Inlet, LiveSettings, LiveSource, Outlet, Wake, channel, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
+use waywarden_systems::log::LogPlugin;
 use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
 use waywarden_systems::session::{Origin, WriteError};
-use waywarden_systems::import::TimedItem;
+use waywarden_systems::simulate::Drive;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
 use waywarden_systems::simulate::microphone::MicrophoneSimulator;
 use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
-use waywarden_systems::simulate::Drive;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::engines::Engines;
 use crate::failure::Failure;
 use crate::pools::{self, Pools};
+use crate::progress::{Progress, Show, Unit};
 use crate::{app, drive, session_info};
 
 /// Frames that may wait for a tick: what a camera's own buffers would hold.
@@ -46,6 +48,8 @@ pub struct LiveRun {
     pub models: Option<PathBuf>,
     /// How long to run; until told to end, if none.
     pub duration: Option<Duration>,
+    /// How progress is shown, if it is known how long it takes.
+    pub show: Show,
 }
 
 /// What happened.
@@ -72,7 +76,15 @@ pub struct Summary {
 /// # Errors
 /// When a model cannot be used, the session cannot be written, or a system fails.
 pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
-    let LiveRun { config, session, models, duration } = plan;
+    run_with(plan, |_| {})
+}
+
+/// The same with plugins of the caller's beside the usual ones.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, Failure> {
+    let LiveRun { config, session, models, duration, show } = plan;
     let streams = config.streams();
     let engines = Engines::load(&config, models.as_deref())?;
     let threads = &config.threads;
@@ -82,8 +94,6 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
     let (waker, woken) = wake();
     let (devices, inlets) = Devices::open(&config, &streams, &waker)?;
     let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
-    // Threads that must not be preferred have been started by now; the pools come after them.
-    pools::start(Pools { compute, jobs, realtime });
     let mut first = vec![Payload::Seed(config.simulation.seed)];
     first.extend(system_utc().map(Payload::Utc));
     let settings = LiveSettings {
@@ -105,18 +115,21 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
         app.insert_resource(recorder);
         recording
     });
+    more(&mut app);
+    app.add_plugins(LogPlugin);
     app.finish();
     app.cleanup();
     stop_on_signals(&control)?;
     let devices = devices.start()?;
-    let ran = drive_until_end(&mut app);
+    // Last of all: threads started after this one is preferred would be preferred as well.
+    pools::start(Pools { compute, jobs, realtime });
+    let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
     app.world_mut().remove_resource::<Recorder>();
+    // Whatever ended the run: what was recorded is completed first.
+    let finished = recording.map(Recording::finish);
     let (first, last, ticks) = ran?;
-    let stats = match recording {
-        Some(recording) => recording.finish()?,
-        None => Arc::default(),
-    };
+    let stats = finished.transpose()?.unwrap_or_default();
     Ok(Summary {
         ticks,
         session_s: last.since(first).as_secs_f64(),
@@ -128,13 +141,21 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
     })
 }
 
-fn drive_until_end(app: &mut App) -> Result<(Mono, Mono, u64), Failure> {
+fn drive_until_end(app: &mut App, duration: Option<Duration>, show: Show) -> Result<(Mono, Mono, u64), Failure> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let mut progress = duration.map(|length| Progress::start("running", Some(millis(length)), Unit::Millis, show));
     let (mut first, mut last, mut ticks) = (None, Mono::default(), 0);
     while drive::tick(app)? {
         let outcome = drive::outcome(app.world());
-        first.get_or_insert(outcome.now);
+        let start = *first.get_or_insert(outcome.now);
         last = outcome.now;
         ticks += 1;
+        if let Some(progress) = &mut progress {
+            progress.set(millis(last.since(start)));
+        }
+    }
+    if let Some(progress) = progress {
+        progress.finish("the drive is over");
     }
     Ok((first.unwrap_or(last), last, ticks))
 }
@@ -307,6 +328,7 @@ fn play(mut next: Simulated, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
             if left.is_zero() {
                 break;
             }
+            #[expect(clippy::disallowed_methods, reason = "a device's own thread")]
             std::thread::sleep(left.min(NAP));
         }
         if outlet.send(due, item.payload).is_err() {

@@ -3,6 +3,13 @@
 //! Labelled pictures, losslessly stored, and the models are looked for in `$WAYWARDEN_DATA` (default: `shared` beside
 //! the checkout). The floors are just below what the same networks give in ONNX Runtime with OpenCV's resizing.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it, figures are printed"
+)]
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bevy_app::App;
+
 use crate::cli::{positive, seconds};
 use crate::failure::Failure;
 
@@ -20,8 +22,16 @@ pub use summary::Counts;
 /// When the session, the config or a model cannot be used, a system fails, or, with `--verify`, a tick gives anything
 /// but what was recorded.
 pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    run_with(args, out, |_| {})
+}
+
+/// The same with plugins of the caller's beside the usual ones.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(args: &ReplayArgs, out: &mut dyn Write, more: impl FnOnce(&mut App)) -> Result<(), Failure> {
     let plan = plan::Plan::of(args)?;
-    let finished = run::run(args, plan)?;
+    let finished = run::run(args, plan, more)?;
     finished.print(args, out)
 }
 

@@ -11,6 +11,7 @@ use crate::cli::seconds;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::live::{self, LiveRun};
+use crate::progress::Show;
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
@@ -70,6 +71,11 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     if args.simulate {
         config = config.simulated();
+    } else if config.streams().is_empty() {
+        return Err(Failure::bad_input("no devices: nothing to run").hint("name some in the config, or add --simulate"));
+    } else {
+        let names: Vec<&str> = config.names().collect();
+        tracing::warn!("simulated devices: {} (this build has no drivers of real ones)", names.join(", "));
     }
     if let Some(seed) = args.seed {
         config.simulation.seed = seed;
@@ -80,7 +86,13 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         (None, folder) => Some(PathBuf::from(folder)),
     };
     let session = folder.as_deref().map(session_folder);
-    let plan = LiveRun { config, session: session.clone(), models: args.models.clone(), duration: args.duration };
+    let plan = LiveRun {
+        config,
+        session: session.clone(),
+        models: args.models.clone(),
+        duration: args.duration,
+        show: Show::new(args.json),
+    };
     let summary = live::run(plan)?;
     if args.json {
         let mut value = serde_json::to_value(&summary).unwrap_or_default();

@@ -21,7 +21,7 @@ pub struct CameraPlugin {
 
 impl Plugin for CameraPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.gate.clone());
+        app.insert_resource(self.gate);
         app.state::<Thumbnail>()
             .state::<GateScore>()
             .state::<Gate>()

@@ -98,3 +98,6 @@ pub fn resume(world: &mut World) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ pub mod inference;
 pub mod ingress;
 pub mod jobs;
 pub mod lanes;
+pub mod log;
 pub mod models;
 pub mod obstacles;
 pub mod range;

@@ -152,6 +152,10 @@ impl Recorder {
         self.stats.waiting.fetch_add(weight, Ordering::Relaxed);
         let sent = if self.patient {
             while self.stats.waiting.load(Ordering::Relaxed) > self.limit.max(2 * weight) {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a patient recorder belongs to a replay, which has time"
+                )]
                 std::thread::sleep(std::time::Duration::from_micros(200));
             }
             self.sender.send(item).is_ok()

@@ -4,6 +4,8 @@
 //! The generators do no I/O and know no wall clock: each `next` returns the next item with its time from the start of
 //! the drive, and whoever drives them waits for that time. The same seed gives the same bytes on the same build.
 
+#![expect(clippy::disallowed_methods, reason = "what simulators make is an input, and recorded as such")]
+
 use std::f64::consts::TAU;
 
 use rand::{Rng, SeedableRng};

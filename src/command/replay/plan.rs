@@ -40,8 +40,15 @@ impl Plan {
             Some(path) => Config::load(path)?,
             None => Config::from_toml(&info.config, &format!("config in {}", args.session.display()))?,
         };
-        let engines = Engines::load(&config, args.models.as_deref())?;
-        let mut differences = differences(&info, &engines);
+        // Results that are fed back need no models.
+        let engines = match args.jobs {
+            JobsMode::Recorded => Engines::default(),
+            _ => Engines::load(&config, args.models.as_deref())?,
+        };
+        let mut differences = differences(&info);
+        if args.jobs != JobsMode::Recorded {
+            differences.extend(model_differences(&info, &engines));
+        }
         let (jobs, what_if) = choose(args, &info, &engines, &differences)?;
         if args.config.is_some() && config.to_toml().ok().as_deref() != Some(info.config.as_str()) {
             differences.push("the config is another one".to_owned());
@@ -103,8 +110,8 @@ fn same_models(info: &SessionInfo, engines: &Engines) -> bool {
     info.models.iter().all(|(role, model)| here.get(role) == Some(model))
 }
 
-/// What may make results of models differ from the recorded ones.
-fn differences(info: &SessionInfo, engines: &Engines) -> Vec<String> {
+/// What may make outputs differ from the recorded ones.
+fn differences(info: &SessionInfo) -> Vec<String> {
     let mut found = Vec::new();
     let build = session_info::build();
     if info.build != build {
@@ -116,6 +123,12 @@ fn differences(info: &SessionInfo, engines: &Engines) -> Vec<String> {
     if info.cpu != session_info::cpu() {
         found.push(format!("recorded on a processor with {}", info.cpu.join(", ")));
     }
+    found
+}
+
+/// Models that are other ones here, or are not here.
+fn model_differences(info: &SessionInfo, engines: &Engines) -> Vec<String> {
+    let mut found = Vec::new();
     let here = engines.describe();
     for (role, model) in &info.models {
         match here.get(role) {

@@ -25,7 +25,7 @@ use crate::progress::{Progress, Show, Unit};
 use crate::{app, drive, session_info};
 
 /// Runs the session.
-pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
+pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result<Finished, Failure> {
     let threads = plan.threads(args);
     pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, realtime: false });
     let stages = Stages::default();
@@ -48,6 +48,7 @@ pub fn run(args: &ReplayArgs, plan: Plan) -> Result<Finished, Failure> {
     if let Some(look_ahead) = &look_ahead {
         app.insert_resource(look_ahead.clone());
     }
+    more(&mut app);
     app.finish();
     app.cleanup();
     let feed = Feed::start(
@@ -135,12 +136,7 @@ impl<'a> Replay<'a> {
             before: Counts::default(),
             pace: None,
             chain: Xxh3Default::new(),
-            finished: Finished {
-                jobs: plan.jobs,
-                differences: plan.differences.clone(),
-                origin: plan.info.origin,
-                ..Finished::default()
-            },
+            finished: Finished { jobs: plan.jobs, differences: plan.differences.clone(), ..Finished::default() },
         }
     }
 
@@ -149,7 +145,7 @@ impl<'a> Replay<'a> {
         let size = SessionReader::size(&self.args.session);
         let what = format!("replaying {}", self.args.session.display());
         let mut progress = Progress::start(what, Some(size), Unit::Bytes, Show::new(self.args.json));
-        while let Some(step) = feed.next()? {
+        while let Some(step) = feed.step()? {
             match step {
                 Step::Snapshot(snapshot) => {
                     let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0;
@@ -225,6 +221,7 @@ impl<'a> Replay<'a> {
         let Some(speed) = self.args.speed else { return };
         let (wall, first) = *self.pace.get_or_insert((clock::boottime(), now));
         let due = wall + now.since(first).div_f64(speed);
+        #[expect(clippy::disallowed_methods, reason = "the replay's own pace; no system waits")]
         std::thread::sleep(due.since(clock::boottime()));
     }
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::json;
 use waywarden_components::prelude::*;
 use waywarden_systems::replay::Divergence;
-use waywarden_systems::session::Origin;
 use waywarden_systems::tick::StageSummary;
 
 use super::{JobsMode, ReplayArgs};
@@ -104,8 +103,6 @@ pub struct Finished {
     pub stages: BTreeMap<String, StageSummary>,
     /// How results of jobs came back.
     pub jobs: JobsMode,
-    /// Where the session comes from.
-    pub origin: Origin,
     /// Ticks whose digest was compared.
     pub compared: u64,
     /// Of them, those that differ.
@@ -136,7 +133,6 @@ impl Default for Finished {
             counts: Counts::default(),
             stages: BTreeMap::new(),
             jobs: JobsMode::Auto,
-            origin: Origin::Import,
             compared: 0,
             differing: 0,
             divergence: None,

@@ -280,7 +280,7 @@ mod tests {
     fn nonsense_in_optional_numbers_is_left_out() {
         let rmc = rmc("225446,A,4916.45,N,12311.12,W,-5,361,,,").unwrap();
         assert_eq!((rmc.speed_mps, rmc.course_deg), (None, None));
-        let rmc = super::read_rmc("GP", "225446,A,4916.45,N,12311.12,W,nan,inf,,,").unwrap();
+        let rmc = read_rmc("GP", "225446,A,4916.45,N,12311.12,W,nan,inf,,,").unwrap();
         assert_eq!((rmc.speed_mps, rmc.course_deg), (None, None));
     }
 

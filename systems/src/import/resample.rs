@@ -73,8 +73,9 @@ impl Resample {
     fn block(&mut self, ready: &mut Vec<f32>) -> Result<(), rubato::ResampleError> {
         let available = self.waiting.len().min(self.inner.input_frames_next());
         let needed = Indexing::new().partial_len(available);
-        // neither can fail: the slices are as long as is said
+        #[expect(clippy::expect_used, reason = "cannot fail: the slice is as long as is said")]
         let input = InterleavedSlice::new(&self.waiting, 1, available).expect("`available` samples are waiting");
+        #[expect(clippy::expect_used, reason = "cannot fail: the slice is as long as is said")]
         let mut output = InterleavedSlice::new_mut(&mut self.out, 1, BLOCK).expect("`out` holds a block");
         let (_, made) = self.inner.process_into_buffer(&input, &mut output, Some(&needed))?;
         self.waiting.drain(..available);
@@ -91,6 +92,7 @@ fn gcd(a: u32, b: u32) -> u32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes a test signal, of which the last bits do not matter")]
 mod tests {
     use super::*;
 

@@ -177,6 +177,7 @@ fn wav_error(path: &Path, place: Place, error: hound::Error) -> ImportError {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes a test signal, of which the last bits do not matter")]
 mod tests {
     use hound::{WavSpec, WavWriter};
     use proptest::prelude::*;

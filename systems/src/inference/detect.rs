@@ -182,6 +182,7 @@ fn cut(detection: Detection, (width, height): (u32, u32)) -> Option<Detection> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes a test signal, of which the last bits do not matter")]
 mod tests {
     use proptest::prelude::*;
 
@@ -319,7 +320,7 @@ mod tests {
             put(&mut output, cell, 0.5, 0.5, 0.1, CAR, 0.5);
         }
         let place = Placement::of(416, 416, &big);
-        let found = super::decode(&output, &big, &place, (416, 416), &Thresholds::default()).unwrap();
+        let found = decode(&output, &big, &place, (416, 416), &Thresholds::default()).unwrap();
         assert_eq!(found.len(), MAX_BOXES);
     }
 }

@@ -153,6 +153,12 @@ impl LiveSource {
     }
 }
 
+/// Waits between ticks.
+#[expect(clippy::disallowed_methods, reason = "the loop itself, between two ticks")]
+fn pause(until: Mono) {
+    std::thread::sleep(until.since(boottime()));
+}
+
 impl Source for LiveSource {
     fn wait(&mut self) -> bool {
         if self.ended {
@@ -169,14 +175,14 @@ impl Source for LiveSource {
             match self.wake.recv_timeout(self.deadline.since(now)) {
                 Ok(()) => {
                     let until = earliest.min(self.deadline);
-                    std::thread::sleep(until.since(boottime()));
+                    pause(until);
                     self.now = boottime();
                     self.meet_deadlines();
                     return true;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 // Nobody is left who could wake: the deadlines alone remain.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(self.deadline.since(boottime())),
+                Err(RecvTimeoutError::Disconnected) => pause(self.deadline),
             }
         }
     }

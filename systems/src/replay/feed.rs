@@ -90,7 +90,7 @@ impl Feed {
     ///
     /// # Errors
     /// When the session is damaged: the steps before the damage have been given.
-    pub fn next(&mut self) -> Result<Option<Step>, SessionError> {
+    pub fn step(&mut self) -> Result<Option<Step>, SessionError> {
         let mut queue = self.shared.lock();
         loop {
             if let Some((step, weight)) = queue.steps.pop_front() {

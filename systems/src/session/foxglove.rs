@@ -99,7 +99,7 @@ impl Publisher {
 
     fn fix(&self, stream: StreamId, now: Mono, fix: &GpsFix) -> Option<Published> {
         // Horizontal dilution times 3 m, a common figure for the error of a single-frequency receiver.
-        let variance = fix.hdop.map(|hdop| (3.0 * hdop).powi(2));
+        let variance = fix.hdop.map(|hdop| 9.0 * hdop * hdop);
         let covariance = variance.map(|v| vec![v, 0.0, 0.0, 0.0, v, 0.0, 0.0, 0.0, 4.0 * v]);
         let kind = match covariance {
             Some(_) => location_fix::PositionCovarianceType::Approximated,

@@ -88,7 +88,10 @@ impl CameraSimulator {
     #[expect(clippy::should_implement_trait, reason = "never ends, and says so by its type")]
     pub fn next(&mut self) -> TimedItem {
         let jpeg = match self.repeated.len() as u64 {
-            // `new` has checked the size, and the canvas has planes of that size
+            #[expect(
+                clippy::expect_used,
+                reason = "`new` has checked the size, and the canvas has planes of that size"
+            )]
             0 => self.picture(self.given).expect("the encoder takes pictures of this size"),
             frames => self.repeated[(self.given % frames) as usize].clone(),
         };

@@ -143,6 +143,7 @@ impl Instrumented {
         let dice = xxh3_64_with_seed(&self.runs.to_le_bytes(), seed);
         let length = Duration::from_nanos((dice >> 8) % LONGEST_DELAY.as_nanos() as u64);
         match dice % 4 {
+            #[expect(clippy::disallowed_methods, reason = "to delay is what it is for")]
             0 => std::thread::sleep(length),
             1 => {
                 let start = now();

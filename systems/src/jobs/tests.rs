@@ -1,0 +1,301 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bevy_ecs::system::RunSystemOnce;
+use bevy_tasks::{AsyncComputeTaskPool, TaskPool};
+use bytes::Bytes;
+
+use super::*;
+use crate::camera::jpeg::RgbPicture;
+use crate::inference::{Inference, InferenceError, ModelIdentity};
+use crate::ingress::Incoming;
+use crate::tick::Stages;
+
+/// Finds one box, as wide as the "JPEG" is long; stumbles over empty ones.
+struct Ruler(ModelIdentity);
+
+impl Inference for Ruler {
+    fn role(&self) -> JobRole {
+        JobRole::Detection
+    }
+
+    fn identity(&self) -> &ModelIdentity {
+        &self.0
+    }
+
+    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
+        assert!(!jpeg.is_empty(), "an empty frame");
+        Ok(found(jpeg.len()))
+    }
+
+    fn infer_rgb(&self, _picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+        Ok(JobOutput::Detections(Vec::new()))
+    }
+}
+
+fn found(width: usize) -> JobOutput {
+    let box_ = Detection { class: ObjectClass::Car, score: 0.5, left: 0.0, top: 0.0, width: width as f32, height: 1.0 };
+    JobOutput::Detections(vec![box_])
+}
+
+fn runner() -> JobRunner {
+    AsyncComputeTaskPool::get_or_init(TaskPool::new);
+    let engine: Arc<dyn Inference> = Arc::new(Ruler(ModelIdentity::default()));
+    JobRunner::new(BTreeMap::from([(JobRole::Detection, engine)]), None, Stages::default())
+}
+
+fn frame(stream: u16, seq: u64) -> StableId {
+    StableId::new(StreamId(stream), seq)
+}
+
+fn job(number: u64) -> JobId {
+    JobId { role: JobRole::Detection, number }
+}
+
+/// Jobs with one running, started at `started`.
+fn running(number: u64, frame: StableId, started: Mono) -> Jobs {
+    let running = Some(Running { job: job(number), frame, started });
+    Jobs { queues: BTreeMap::from([(JobRole::Detection, JobQueue { running, ..JobQueue::default() })]) }
+}
+
+fn incoming(tick: u64, now: u64, inputs: Vec<Input>) -> Incoming {
+    Incoming { tick, now: Mono(now), inputs }
+}
+
+fn journalled(number: u64, frame: StableId, output: JobOutput) -> Input {
+    let payload = Payload::JobDone { job: job(number), frame, took_ns: 77, output };
+    Input { stream: StreamId::APP, seq: 0, captured: Mono(1), payload }
+}
+
+/// The jobs that arrive, with what they took and found.
+fn arrived(incoming: &Incoming) -> Vec<(u64, u64, JobOutput)> {
+    let done = |input: &Input| match &input.payload {
+        Payload::JobDone { job, took_ns, output, .. } => Some((job.number, *took_ns, output.clone())),
+        _ => None,
+    };
+    incoming.inputs.iter().filter_map(done).collect()
+}
+
+fn arrive(arrivals: &mut Arrivals, incoming: &mut Incoming, jobs: &Jobs, runner: &mut JobRunner) {
+    arrivals.arrive(incoming, jobs, runner);
+}
+
+/// Asks live ticks for the result until it is there.
+fn live_until_done(arrivals: &mut Arrivals, jobs: &Jobs, runner: &mut JobRunner) -> Incoming {
+    for tick in 1..10_000 {
+        let mut incoming = incoming(tick, tick, Vec::new());
+        arrive(arrivals, &mut incoming, jobs, runner);
+        if !incoming.inputs.is_empty() {
+            return incoming;
+        }
+        #[expect(clippy::disallowed_methods, reason = "waits for another thread")]
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("the job never came back");
+}
+
+#[test]
+fn live_results_come_when_they_are_done() {
+    let mut runner = runner();
+    let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines: BTreeMap::new() }, Stages::default());
+    let jobs = running(1, frame(1, 5), Mono(0));
+    runner.start(job(1), Bytes::from_static(b"1234"));
+    let incoming = live_until_done(&mut arrivals, &jobs, &mut runner);
+    assert_eq!(arrived(&incoming).into_iter().map(|(n, _, o)| (n, o)).collect::<Vec<_>>(), [(1, found(4))]);
+}
+
+#[test]
+fn a_panicking_model_has_failed_at_this_frame() {
+    let mut runner = runner();
+    let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines: BTreeMap::new() }, Stages::default());
+    runner.start(job(1), Bytes::new());
+    let incoming = live_until_done(&mut arrivals, &running(1, frame(1, 5), Mono(0)), &mut runner);
+    assert!(matches!(&arrived(&incoming)[..], [(1, _, JobOutput::Failed(why))] if why.contains("panicked")));
+}
+
+#[test]
+fn a_job_beyond_its_deadline_is_missed_and_two_end_the_run() {
+    let mut runner = runner();
+    let deadlines = BTreeMap::from([(JobRole::Detection, Duration::from_nanos(100))]);
+    let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines }, Stages::default());
+    // Never started in the runner: they hang as far as anybody can tell.
+    for (number, failed) in [(1, false), (2, true)] {
+        let jobs = running(number, frame(1, number), Mono(0));
+        let mut early = incoming(1, 100, Vec::new());
+        arrive(&mut arrivals, &mut early, &jobs, &mut runner);
+        assert_eq!(early.inputs, []);
+        let mut late = incoming(2, 101, Vec::new());
+        arrive(&mut arrivals, &mut late, &jobs, &mut runner);
+        let missed = Payload::JobMissed { job: job(number), frame: frame(1, number) };
+        assert_eq!(late.inputs.iter().map(|input| &input.payload).collect::<Vec<_>>(), [&missed]);
+        assert_eq!(arrivals.failure.is_some(), failed);
+    }
+    assert!(arrivals.failure.unwrap().contains("detection#1 and detection#2"));
+}
+
+#[test]
+fn recorded_results_are_fed_back_and_unknown_ones_skipped() {
+    let mut runner = runner();
+    let mut arrivals = Arrivals::new(ArrivalMode::Recorded, Stages::default());
+    let jobs = running(3, frame(1, 9), Mono(0));
+    let inputs = vec![journalled(3, frame(1, 9), found(1)), journalled(4, frame(1, 10), found(2))];
+    let mut incoming = incoming(1, 50, inputs);
+    arrive(&mut arrivals, &mut incoming, &jobs, &mut runner);
+    assert_eq!(arrived(&incoming), [(3, 77, found(1))]);
+    assert_eq!(arrivals.skipped, 1);
+}
+
+#[test]
+fn recomputed_results_come_at_the_journalled_tick_and_are_compared() {
+    let mut runner = runner();
+    let mut arrivals = Arrivals::new(ArrivalMode::Recompute, Stages::default());
+    for (number, bytes, recorded, mismatches) in [(1, "abc", 3, 0), (2, "abcd", 3, 1)] {
+        let jobs = running(number, frame(1, number), Mono(0));
+        runner.start(job(number), Bytes::copy_from_slice(bytes.as_bytes()));
+        // However fast it was: nothing arrives before the journal says so.
+        let mut before = incoming(number * 10, 1, Vec::new());
+        arrive(&mut arrivals, &mut before, &jobs, &mut runner);
+        assert_eq!(before.inputs, []);
+        let mut at = incoming(number * 10 + 1, 2, vec![journalled(number, frame(1, number), found(recorded))]);
+        arrive(&mut arrivals, &mut at, &jobs, &mut runner);
+        assert_eq!(arrived(&at), [(number, 77, found(bytes.len()))], "what came out here, with the time it took there");
+        assert_eq!(arrivals.mismatches.0, mismatches);
+    }
+    let mismatch = arrivals.mismatches.1.unwrap();
+    assert_eq!((mismatch.tick, mismatch.job, mismatch.recorded, mismatch.recomputed), (21, job(2), found(3), found(4)));
+}
+
+#[test]
+fn virtual_results_come_after_the_latency_or_when_the_journal_knows() {
+    let mut runner = runner();
+    let latency = BTreeMap::from([(JobRole::Detection, Duration::from_nanos(30))]);
+    let known = BTreeMap::from([((JobRole::Detection, frame(1, 2)), 7)]);
+    let mut arrivals = Arrivals::new(ArrivalMode::Virtual { latency, known }, Stages::default());
+
+    // Unknown to the journal: 30 ns after its start, whenever the model is done; the journalled arrival of a job that
+    // was not started here is skipped.
+    let jobs = running(1, frame(1, 1), Mono(100));
+    runner.start(job(1), Bytes::from_static(b"ab"));
+    for (now, expected) in [(129, vec![]), (130, vec![(1, 30, found(2))])] {
+        let mut incoming = incoming(1, now, vec![journalled(9, frame(1, 77), found(5))]);
+        arrive(&mut arrivals, &mut incoming, &jobs, &mut runner);
+        assert_eq!(arrived(&incoming), expected, "at {now}");
+    }
+    assert_eq!(arrivals.skipped, 2);
+
+    // Known: at its tick, not earlier.
+    let jobs = running(2, frame(1, 2), Mono(200));
+    runner.start(job(2), Bytes::from_static(b"abc"));
+    for (tick, expected) in [(6, vec![]), (7, vec![(2, 300, found(3))])] {
+        let mut incoming = incoming(tick, 500, Vec::new());
+        arrive(&mut arrivals, &mut incoming, &jobs, &mut runner);
+        assert_eq!(arrived(&incoming), expected, "in tick {tick}");
+    }
+}
+
+/// A world in which `dispatch` can run, with these frames.
+fn world(frames: &[StableId]) -> World {
+    let mut world = World::new();
+    world.init_resource::<Jobs>();
+    world.init_resource::<Clock>();
+    world.init_resource::<Messages<JobRequest>>();
+    world.init_resource::<Messages<JobResult>>();
+    world.init_resource::<Messages<JobMissed>>();
+    AsyncComputeTaskPool::get_or_init(TaskPool::new);
+    world.insert_resource(JobRunner::new(BTreeMap::new(), None, Stages::default()));
+    for id in frames {
+        world.spawn((*id, Frame { jpeg: Bytes::from_static(b"x") }));
+    }
+    world
+}
+
+fn ask(world: &mut World, frames: &[StableId]) -> JobQueue {
+    world.resource_mut::<Messages<JobRequest>>().clear();
+    world.resource_mut::<Messages<JobResult>>().clear();
+    for frame in frames {
+        world.write_message(JobRequest { role: JobRole::Detection, frame: *frame });
+    }
+    dispatched(world)
+}
+
+fn end(world: &mut World, number: u64, frame: StableId) -> JobQueue {
+    world.resource_mut::<Messages<JobRequest>>().clear();
+    world.resource_mut::<Messages<JobResult>>().clear();
+    world.write_message(JobResult { job: job(number), frame, took_ns: 1, output: found(1) });
+    dispatched(world)
+}
+
+fn dispatched(world: &mut World) -> JobQueue {
+    world.run_system_once(dispatch).unwrap();
+    world.resource::<Jobs>().queues[&JobRole::Detection].clone()
+}
+
+#[test]
+fn the_newest_frame_of_a_camera_waits_and_cameras_are_served_in_turn() {
+    let frames = [frame(1, 1), frame(1, 2), frame(1, 3), frame(2, 1), frame(3, 1), frame(3, 2)];
+    let mut world = world(&frames);
+    let queue = ask(&mut world, &[frame(3, 1), frame(1, 1), frame(2, 1)]);
+    assert_eq!(queue.running.unwrap().frame, frame(1, 1), "the first camera first, whoever asked first");
+    let queue = ask(&mut world, &[frame(1, 2), frame(3, 2)]);
+    let queue2 = ask(&mut world, &[frame(1, 3)]);
+    assert_eq!((queue.replaced, queue2.replaced), (1, 2));
+    let expected = BTreeMap::from([(StreamId(1), frame(1, 3)), (StreamId(2), frame(2, 1)), (StreamId(3), frame(3, 2))]);
+    assert_eq!(queue2.waiting, expected);
+    let mut order = Vec::new();
+    for number in 1..=3 {
+        let running = world.resource::<Jobs>().queues[&JobRole::Detection].running.unwrap();
+        assert_eq!(running.job.number, number);
+        order.push(end(&mut world, number, running.frame).running.unwrap().frame);
+    }
+    assert_eq!(order, [frame(2, 1), frame(3, 2), frame(1, 3)]);
+    let queue = end(&mut world, 4, frame(1, 3));
+    assert_eq!((queue.running, queue.started, queue.done), (None, 4, 4));
+}
+
+#[test]
+fn the_late_result_of_a_missed_job_ends_no_other() {
+    let mut world = world(&[frame(1, 1), frame(1, 2)]);
+    ask(&mut world, &[frame(1, 1)]);
+    world.resource_mut::<Messages<JobRequest>>().clear();
+    world.write_message(JobMissed { job: job(1), frame: frame(1, 1) });
+    let queue = dispatched(&mut world);
+    assert_eq!((queue.running, queue.missed), (None, 1));
+    world.resource_mut::<Messages<JobMissed>>().clear();
+    ask(&mut world, &[frame(1, 2)]);
+    let queue = end(&mut world, 1, frame(1, 1));
+    assert_eq!(queue.running.unwrap().job, job(2));
+}
+
+#[test]
+fn a_job_that_ran_at_a_snapshot_is_started_again() {
+    let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+    struct Witness(ModelIdentity, Arc<Mutex<Vec<usize>>>);
+    impl Inference for Witness {
+        fn role(&self) -> JobRole {
+            JobRole::Detection
+        }
+        fn identity(&self) -> &ModelIdentity {
+            &self.0
+        }
+        fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
+            self.1.lock().unwrap().push(jpeg.len());
+            Ok(found(jpeg.len()))
+        }
+        fn infer_rgb(&self, _picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+            Ok(found(0))
+        }
+    }
+    let mut world = world(&[frame(1, 8)]);
+    let engine: Arc<dyn Inference> = Arc::new(Witness(ModelIdentity::default(), seen.clone()));
+    let mut again = JobRunner::new(BTreeMap::from([(JobRole::Detection, engine)]), None, Stages::default());
+    world.insert_resource(running(4, frame(1, 8), Mono(10)));
+    std::mem::swap(&mut again, &mut world.resource_mut::<JobRunner>());
+    resume(&mut world);
+    let mut arrivals = Arrivals::new(ArrivalMode::Recompute, Stages::default());
+    let mut incoming = incoming(1, 50, vec![journalled(4, frame(1, 8), found(1))]);
+    let jobs = world.resource::<Jobs>().clone();
+    arrivals.arrive(&mut incoming, &jobs, &mut world.resource_mut::<JobRunner>());
+    assert_eq!(arrived(&incoming), [(4, 77, found(1))]);
+    assert_eq!(*seen.lock().unwrap(), [1]);
+}

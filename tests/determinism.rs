@@ -1,0 +1,238 @@
+//! The promise: a live multi-threaded session, recorded and replayed by the same build, gives the same digest in every
+//! tick, with 1, 2, 4 or 8 threads, shuffled system order and injected delays, from every segment boundary.
+//!
+//! Pools of threads are global to a process, so the program itself is run. The covering set holds every value and each
+//! pair of threads and shuffle; the whole product is run by `script/test --long`.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test: what is missing or wrong ends it")]
+
+#[path = "support/program.rs"]
+mod program;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const THREADS: [u32; 4] = [1, 2, 4, 8];
+const SEEDS: [u64; 3] = [1, 2, 3];
+const SEGMENTS: usize = 3;
+
+/// A small camera that looks at something new in every frame, and segments of seven seconds.
+const CONFIG: &str = r#"
+[[camera]]
+name = "front"
+width = 640
+height = 360
+fps = 15
+loop_frames = 45
+
+[[camera]]
+name = "rear"
+role = "rear"
+width = 320
+height = 180
+fps = 10
+loop_frames = 20
+
+[gate]
+threshold = 0.2
+
+[record]
+segment_s = 7
+"#;
+
+/// A recorded session, and the models that ran in it.
+struct Recorded {
+    _folder: TempDir,
+    session: PathBuf,
+    models: Option<PathBuf>,
+}
+
+/// Twenty seconds with all simulated devices in real time, and the models if they are there.
+fn record_live() -> Recorded {
+    let folder = program::folder();
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, CONFIG).unwrap();
+    let record = folder.path().join("record");
+    let models = program::data("models");
+    let mut args = vec!["run", "--simulate", "--duration", "20", "--json", "--config", program::text(&config)];
+    args.extend(["--record", program::text(&record)]);
+    if let Some(models) = &models {
+        args.extend(["--models", program::text(models)]);
+    }
+    let summary = program::json(&args);
+    assert_eq!(summary["segments"], SEGMENTS, "{summary}");
+    assert_eq!(summary["lost_ticks"], 0, "{summary}");
+    assert!(summary["ticks"].as_u64().unwrap() > 2000, "{summary}");
+    Recorded { session: program::session_in(&record), _folder: folder, models }
+}
+
+/// One replay of the product.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    threads: u32,
+    shuffle: u64,
+    jitter: u64,
+    from: usize,
+    run_jobs: bool,
+}
+
+impl Case {
+    /// Replays, and asserts that every tick is what was recorded.
+    fn verify(self, session: &Path, models: Option<&Path>) -> Value {
+        let [threads, shuffle, jitter, from] =
+            [self.threads.into(), self.shuffle, self.jitter, self.from as u64].map(|n: u64| n.to_string());
+        let mut args = vec!["replay", program::text(session), "--verify", "--json", "--threads", &threads];
+        args.extend(["--shuffle", &shuffle, "--jitter", &jitter]);
+        if self.from > 0 {
+            args.extend(["--from", &from]);
+        }
+        args.extend(["--jobs", if self.run_jobs && models.is_some() { "run" } else { "recorded" }]);
+        if let Some(models) = models {
+            args.extend(["--models", program::text(models)]);
+        }
+        let summary = program::json(&args);
+        assert_eq!(summary["verified"]["differing"], 0, "{self:?}: {summary}");
+        assert_eq!(summary["verified"]["ticks"], summary["ticks"], "{self:?}: {summary}");
+        assert!(summary["ticks"].as_u64().unwrap() > 100, "{self:?}: {summary}");
+        assert_eq!(summary["mismatched_jobs"], 0, "{self:?}: {summary}");
+        summary
+    }
+}
+
+/// Every value occurs, and each pair of threads and shuffle; jobs are run in three.
+fn covering_set() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (t, &threads) in THREADS.iter().enumerate() {
+        for (s, &shuffle) in SEEDS.iter().enumerate() {
+            let n = t * SEEDS.len() + s;
+            let run_jobs = n % 5 == 0;
+            cases.push(Case { threads, shuffle, jitter: SEEDS[(t + s) % 3], from: (n + 1) % SEGMENTS, run_jobs });
+        }
+    }
+    cases
+}
+
+fn product() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for threads in THREADS {
+        for shuffle in SEEDS {
+            for jitter in SEEDS {
+                for from in 0..SEGMENTS {
+                    for run_jobs in [false, true] {
+                        cases.push(Case { threads, shuffle, jitter, from, run_jobs });
+                    }
+                }
+            }
+        }
+    }
+    cases
+}
+
+#[test]
+fn the_covering_set_covers() {
+    let cases = covering_set();
+    let pairs: BTreeSet<_> = cases.iter().map(|case| (case.threads, case.shuffle)).collect();
+    assert_eq!(pairs.len(), THREADS.len() * SEEDS.len());
+    assert_eq!(cases.iter().map(|case| case.jitter).collect::<BTreeSet<_>>().len(), SEEDS.len());
+    assert_eq!(cases.iter().map(|case| case.from).collect::<BTreeSet<_>>().len(), SEGMENTS);
+    assert!(cases.iter().filter(|case| case.run_jobs).count() >= 2);
+}
+
+/// Kinds of the registry that a drive with simulated devices cannot have, and why.
+const ABSENT: [(&str, &str); 6] = [
+    ("alert", "nothing warns yet"),
+    ("track", "nothing is tracked yet"),
+    ("broker", "nothing is reported yet"),
+    ("remote_api", "nothing is computed elsewhere yet"),
+    ("operator_session", "nobody watches yet"),
+    ("job_missed", "no model hangs; tested with jobs"),
+];
+
+#[test]
+fn a_live_run_replays_bit_for_bit() {
+    let recorded = record_live();
+    let mut full = None;
+    for case in covering_set() {
+        let summary = case.verify(&recorded.session, recorded.models.as_deref());
+        if case.from == 0 {
+            full = Some(summary);
+        }
+    }
+    let full = full.unwrap();
+    if recorded.models.is_some() {
+        assert!(full["frames"]["segmented"].as_u64().unwrap() > 10, "{full}");
+        assert!(full["frames"]["detected"].as_u64().unwrap() > 10, "{full}");
+    }
+    assert!(full["fixes"].as_u64().unwrap() > 80, "{full}");
+    assert!(full["speech_s"].as_f64().unwrap() > 1.0, "{full}");
+    assert!(full["ranges"].as_u64().unwrap() > 100, "{full}");
+    // A digest of nothing is always the same: every kind must have been there.
+    let registered: BTreeSet<&str> = waywarden::app::digested_kinds().into_iter().collect();
+    let absent: BTreeSet<&str> = ABSENT.iter().map(|(kind, _)| *kind).collect();
+    let without_models = ["job_request", "job_result"];
+    for kind in registered {
+        let count = full["kinds"][kind].as_u64().unwrap_or(0);
+        if absent.contains(kind) || (recorded.models.is_none() && without_models.contains(&kind)) {
+            continue;
+        }
+        assert!(count > 0, "`{kind}` was never digested: {}", full["kinds"]);
+    }
+}
+
+#[test]
+#[ignore = "long: the whole product of threads, shuffles, delays, segments and ways of running jobs"]
+fn a_live_run_replays_bit_for_bit_in_the_whole_product() {
+    let recorded = record_live();
+    let cases = product();
+    for (n, case) in cases.iter().enumerate() {
+        case.verify(&recorded.session, recorded.models.as_deref());
+        println!("{} of {}: {case:?}", n + 1, cases.len());
+    }
+}
+
+#[test]
+fn an_imported_clip_replays_bit_for_bit() {
+    let folder = program::folder();
+    let (imported, full) = (folder.path().join("imported.mcap"), folder.path().join("full.mcap"));
+    let Some(clip) = program::data("data/video/concrete-shadows-720p-10s.mp4") else { return };
+    let models = program::data("models");
+    let (clip, import) = (program::text(&clip), program::text(&imported));
+    program::json(&["import", "--video", clip, "-o", import, "--segment-s", "4", "--json"]);
+    let mut args = vec!["replay", import, "--out", program::text(&full), "--json"];
+    if let Some(models) = &models {
+        args.extend(["--models", program::text(models)]);
+    }
+    let first = program::json(&args);
+    assert_eq!(first["frames"]["in"], 251, "{first}");
+    if models.is_some() {
+        assert!(first["frames"]["segmented"].as_u64().unwrap() > 20, "{first}");
+    }
+    for case in covering_set().into_iter().step_by(3) {
+        let run_jobs = case.threads == 2;
+        let summary = Case { run_jobs, ..case }.verify(&full, models.as_deref());
+        if case.from == 0 {
+            assert_eq!(summary["digest"], first["digest"]);
+        }
+    }
+    // The same from the import itself: virtual latencies do not depend on how fast the models are here.
+    if models.is_none() {
+        let again = program::json(&["replay", import, "--json", "--threads", "4", "--no-look-ahead"]);
+        assert_eq!(again["digest"], first["digest"]);
+    }
+}
+
+#[test]
+fn look_ahead_changes_nothing() {
+    let Some(clip) = program::data("data/video/highway-540p-9s.mp4") else { return };
+    let folder = program::folder();
+    let imported = folder.path().join("imported.mcap");
+    let import = program::text(&imported);
+    program::json(&["import", "--video", program::text(&clip), "-o", import, "--json"]);
+    let with = program::json(&["replay", import, "--json"]);
+    let without = program::json(&["replay", import, "--json", "--no-look-ahead", "--threads", "4", "--shuffle", "9"]);
+    assert_eq!(with["digest"], without["digest"]);
+    assert_eq!(with["frames"]["in"], 221);
+}
