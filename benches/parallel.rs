@@ -5,14 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bevy_app::App;
 use bevy_ecs::prelude::*;
-use waywarden::pools::{self, Pools};
 use waywarden_components::prelude::*;
 use waywarden_systems::tick::{Activity, TickPlugin};
 
-#[path = "support/report.rs"]
-mod report;
-
-use report::{Outcome, Report, check, median, quick, timed};
+use crate::report::{Outcome, Report, check, median, quick, timed};
 
 /// How long each system computes, in seconds.
 const WORK_S: f64 = 0.005;
@@ -67,8 +63,8 @@ fn results(app: &App) -> (u64, u64) {
     (app.world().resource::<Left>().0, app.world().resource::<Right>().0)
 }
 
-fn main() -> Outcome {
-    pools::start(Pools { compute: 2, jobs: 1, realtime: false });
+/// Measures, checks and prints.
+pub fn run() -> Outcome {
     let rounds = if quick() { 3 } else { 200 };
     let trial = 1_000_000;
     let measured: Vec<f64> = (0..9).map(|_| timed(|| black_box(compute(trial, 1))).1).collect();
