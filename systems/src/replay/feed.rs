@@ -215,3 +215,87 @@ fn weight(step: &Step) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Change;
+    use crate::session::{Origin, SegmentWriter, SessionInfo};
+
+    const LIMIT: usize = 100_000;
+    const TICKS: u64 = 200;
+
+    /// A session whose outputs are larger than its inputs, as they are where models find much.
+    fn session(folder: &std::path::Path) -> PathBuf {
+        let path = folder.join("session.mcap");
+        let info = SessionInfo {
+            format: (crate::session::FORMAT_MAJOR, 0),
+            session_id: "test".to_owned(),
+            origin: Origin::Live,
+            build: Default::default(),
+            config: String::new(),
+            streams: Vec::new(),
+            models: Default::default(),
+            cpu: Vec::new(),
+            boot_id: String::new(),
+            log_time_offset_ns: 0,
+        };
+        let mut writer = SegmentWriter::create(&path, &info).unwrap();
+        for tick in 1..=TICKS {
+            let now = Mono(tick);
+            writer.tick(&Incoming { tick, now, inputs: Vec::new() }).unwrap();
+            let change = Change { kind: "thing".into(), id: StableId::default(), value: Some(vec![7; 9_000]) };
+            writer.outputs(now, &OutputsRecord { tick, digest: tick, changes: vec![change] }).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = FeedSettings { path: session(folder.path()), from: From::Start, ahead_bytes: LIMIT };
+        let mut feed = Feed::start(&settings, None).unwrap();
+        let mut ticks = 0;
+        loop {
+            {
+                let queue = feed.shared.lock();
+                assert_eq!(queue.bytes, queue.steps.iter().map(|(_, weight)| weight).sum::<usize>());
+                assert!(queue.bytes <= LIMIT, "{} bytes wait", queue.bytes);
+                assert!(queue.steps.len() <= 11, "{} ticks of 9 kB wait", queue.steps.len());
+            }
+            match feed.step().unwrap() {
+                Some(Step::Tick(incoming, outputs)) => {
+                    ticks += 1;
+                    assert_eq!((incoming.tick, outputs.unwrap().digest), (ticks, ticks));
+                }
+                Some(Step::Snapshot(_)) => panic!("there is none"),
+                None => break,
+            }
+        }
+        assert_eq!(ticks, TICKS);
+    }
+
+    #[test]
+    fn a_step_larger_than_the_limit_passes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = FeedSettings { path: session(folder.path()), from: From::Start, ahead_bytes: 1 };
+        let mut feed = Feed::start(&settings, None).unwrap();
+        let mut ticks = 0;
+        while let Some(step) = feed.step().unwrap() {
+            assert!(matches!(step, Step::Tick(..)));
+            assert!(feed.shared.lock().steps.len() <= 1);
+            ticks += 1;
+        }
+        assert_eq!(ticks, TICKS);
+    }
+
+    #[test]
+    fn a_reader_that_waits_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = FeedSettings { path: session(folder.path()), from: From::Start, ahead_bytes: 1 };
+        let mut feed = Feed::start(&settings, None).unwrap();
+        feed.step().unwrap();
+        drop(feed);
+    }
+}

@@ -230,3 +230,28 @@ impl System for Instrumented {
         self.inner.set_last_run(last_run);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_of_one_name_are_one() {
+        let stages = Stages::default();
+        let handle = stages.stage("a");
+        stages.stage("never measured");
+        handle.record(Duration::from_millis(1));
+        stages.record("a", Duration::from_millis(3));
+        let summary = stages.summary();
+        assert_eq!(summary.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(summary["a"].n, 2);
+        assert!((summary["a"].max_ms - 3.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn names_are_short() {
+        assert_eq!(short_name("waywarden_systems::camera::gate"), "camera::gate");
+        assert_eq!(short_name("a::b::c<d::e::f>"), "b::c");
+        assert_eq!(short_name("alone"), "alone");
+    }
+}
