@@ -197,7 +197,7 @@ pub fn record(world: &mut World) {
     let digest = digest_world(world, recording.then_some(&mut changes));
     let clock = world.resource::<Clock>();
     let outcome = TickOutcome { tick: clock.tick, now: clock.now, digest };
-    world.insert_resource(outcome);
+    *world.resource_mut::<TickOutcome>() = outcome;
     if world.resource_mut::<Expectation>().digest.take().is_some_and(|expected| expected != digest) {
         let evidence = registry::digested_values(world);
         world.resource_mut::<Expectation>().evidence = Some(evidence);
