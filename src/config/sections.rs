@@ -89,7 +89,7 @@ pub struct Segmentation {
 
 impl Default for Segmentation {
     fn default() -> Self {
-        Self { enabled: true, model: "twinlitenet".into(), rate_hz: 10.0, deadline_ms: 5000, virtual_latency_ms: 150 }
+        Self { enabled: true, model: "twinlitenet".into(), rate_hz: 10.0, deadline_ms: 15_000, virtual_latency_ms: 150 }
     }
 }
 
@@ -118,7 +118,7 @@ impl Default for Detection {
             model: "yolox_nano".into(),
             rate_hz: 10.0,
             score: 0.35,
-            deadline_ms: 5000,
+            deadline_ms: 15_000,
             virtual_latency_ms: 60,
         }
     }

@@ -118,7 +118,10 @@ impl Arrivals {
         self.stash.clear();
         if self.hung.len() >= HUNG_JOBS {
             let names: Vec<String> = self.hung.iter().map(ToString::to_string).collect();
-            self.failure = Some(format!("jobs {} hang: the process must be started anew", names.join(" and ")));
+            self.failure = Some(format!(
+                "jobs {} did not end in time and have not come back: the process must be started anew",
+                names.join(" and ")
+            ));
         }
     }
 
