@@ -9,6 +9,9 @@ use mcap::records::{Record, op};
 /// Opcode and length of a record.
 const HEAD: usize = 1 + 8;
 
+/// What stands before the records of a chunk that is not compressed: times, lengths, checksum, and no compression.
+const CHUNK_HEAD: usize = 8 + 8 + 8 + 4 + 4 + 8;
+
 /// A chunk whose checksum is right.
 #[derive(Debug)]
 pub(super) struct Chunk {
@@ -24,16 +27,15 @@ impl Chunk {
         if !header.compression.is_empty() {
             return Err(format!("a chunk is compressed ({}), which chunks of sessions never are", header.compression));
         }
-        let length = data.len() as u64;
-        if header.compressed_size != length || header.uncompressed_size != length {
+        // The container would pass over what follows the records.
+        if header.uncompressed_size != data.len() as u64 || body.len() != CHUNK_HEAD + data.len() {
             return Err("damaged: a chunk is of another length than it says".to_owned());
         }
         // Zero stands for "not calculated"; sessions always have it.
         if header.uncompressed_crc != 0 && crc32fast::hash(&data) != header.uncompressed_crc {
             return Err("damaged: a chunk has another checksum".to_owned());
         }
-        let start = body.len() - data.len();
-        Ok(Self { records: body.slice(start..) })
+        Ok(Self { records: body.slice(CHUNK_HEAD..) })
     }
 
     /// Opcode and body of the next record; None at the end.
