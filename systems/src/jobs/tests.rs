@@ -195,13 +195,14 @@ fn virtual_results_come_after_the_latency_or_when_the_journal_knows() {
 }
 
 #[test]
-fn a_job_without_its_model_fails_at_once() {
+fn a_job_without_its_model_is_missed_at_once() {
     let mut nobody = JobRunner::new(BTreeMap::new(), None, Stages::default());
     let mode = ArrivalMode::Virtual { latency: BTreeMap::new(), known: BTreeMap::new() };
     let mut arrivals = Arrivals::new(mode, Stages::default());
     let mut incoming = incoming(1, 5, Vec::new());
     arrive(&mut arrivals, &mut incoming, &running(1, frame(1, 1), Mono(1)), &mut nobody);
-    assert!(matches!(&arrived(&incoming)[..], [(1, _, JobOutput::Failed(why))] if why.contains("no model")));
+    let missed = Payload::JobMissed { job: job(1), frame: frame(1, 1) };
+    assert_eq!(incoming.inputs.iter().map(|input| &input.payload).collect::<Vec<_>>(), [&missed]);
 }
 
 /// A world in which `dispatch` can run, with these frames.
