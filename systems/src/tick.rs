@@ -15,7 +15,9 @@ use bevy_ecs::schedule::{
 use waywarden_components::prelude::*;
 
 pub use failure::{failure, record_failure};
-pub use instrument::{Instruments, StageSummary, Stages};
+pub use instrument::{Instruments, Stage, StageSummary, Stages};
+
+use instrument::measured;
 
 use crate::registry::Register;
 
@@ -51,13 +53,14 @@ impl Plugin for TickPlugin {
         {
             self.add_phase(app, phase, false);
         }
+        let instruments = Instruments::new(self.jitter, self.stages.clone());
         let mut tick = Schedule::new(Tick);
         tick.set_executor(SingleThreadedExecutor::new());
-        tick.add_systems(run_phases);
+        tick.add_systems(run_phases(&instruments));
         app.add_schedule(tick);
         app.main_mut().update_schedule = Some(Tick.intern());
         app.set_error_handler(record_failure);
-        app.insert_resource(Instruments::new(self.jitter, self.stages.clone())).init_resource::<Activity>();
+        app.insert_resource(instruments).init_resource::<Activity>();
         app.init_resource::<Clock>()
             .payload_resource::<Clock>("comes from the journal, the same in every replay")
             .exempt::<Activity>("counts this tick's own inputs")
@@ -102,20 +105,28 @@ impl TickPlugin {
 ///
 /// Where nothing came in there is nothing to sense or perceive. The number of inputs is journalled, so a replay skips
 /// the same phases.
-fn run_phases(world: &mut World) {
-    run_phase(world, Ingress, "ingress");
-    if world.resource::<Activity>().inputs > 0 {
-        run_phase(world, Sense, "sense");
-        run_phase(world, Perceive, "perceive");
+fn run_phases(instruments: &Instruments) -> impl FnMut(&mut World) + Send + Sync + use<> {
+    // Labels and stages are looked up once, not in every tick.
+    let phase = |label: InternedScheduleLabel, name| {
+        let stage = instruments.stage(name);
+        move |world: &mut World| measured(stage.as_ref(), || world.run_schedule(label))
+    };
+    let ingress = phase(Ingress.intern(), "ingress");
+    let sense = phase(Sense.intern(), "sense");
+    let perceive = phase(Perceive.intern(), "perceive");
+    let understand = phase(Understand.intern(), "understand");
+    let act = phase(Act.intern(), "act");
+    let record = phase(Record.intern(), "record");
+    let retire = phase(Retire.intern(), "retire");
+    move |world| {
+        ingress(world);
+        if world.resource::<Activity>().inputs > 0 {
+            sense(world);
+            perceive(world);
+        }
+        understand(world);
+        act(world);
+        record(world);
+        retire(world);
     }
-    run_phase(world, Understand, "understand");
-    run_phase(world, Act, "act");
-    run_phase(world, Record, "record");
-    run_phase(world, Retire, "retire");
-}
-
-fn run_phase(world: &mut World, label: impl ScheduleLabel, name: &'static str) {
-    let watch = world.resource::<Instruments>().start();
-    world.run_schedule(label);
-    world.resource::<Instruments>().stop(watch, name);
 }

@@ -32,40 +32,61 @@ pub struct StageSummary {
     pub max_ms: f64,
 }
 
-/// Times by name: of phases, systems, and whatever else is measured outside the world.
+/// Times by name: of phases, systems, and whatever else is measured outside the world. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Stages(Arc<Mutex<BTreeMap<String, Histogram<u64>>>>);
+pub struct Stages(Arc<Mutex<BTreeMap<String, Stage>>>);
 
 impl Stages {
+    /// The stage of this name, for those who measure it again and again.
+    pub fn stage(&self, name: &str) -> Stage {
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match stages.get(name) {
+            Some(stage) => stage.clone(),
+            None => stages.entry(name.to_owned()).or_default().clone(),
+        }
+    }
+
     /// Adds one measurement.
     pub fn record(&self, name: &str, took: Duration) {
-        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-        if let Some(histogram) = stages.get_mut(name) {
-            histogram.saturating_record(ns);
-        } else if let Ok(mut histogram) = Histogram::new_with_bounds(1, 3_600_000_000_000, 2) {
-            histogram.saturating_record(ns);
-            stages.insert(name.to_owned(), histogram);
-        }
+        self.stage(name).record(took);
     }
 
     /// What was measured, by name.
     pub fn summary(&self) -> BTreeMap<String, StageSummary> {
         let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.iter().filter_map(|(name, stage)| Some((name.clone(), stage.summary()?))).collect()
+    }
+}
+
+/// The times of one stage. Cheap to clone; nobody waits for anybody who measures another one.
+#[derive(Clone, Debug, Default)]
+pub struct Stage(Arc<Mutex<Option<Histogram<u64>>>>);
+
+impl Stage {
+    /// Adds one measurement.
+    pub fn record(&self, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if histogram.is_none() {
+            *histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 2).ok();
+        }
+        if let Some(histogram) = &mut *histogram {
+            histogram.saturating_record(ns);
+        }
+    }
+
+    /// What was measured, if anything.
+    fn summary(&self) -> Option<StageSummary> {
+        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let h = histogram.as_ref()?;
         let ms = |ns: u64| ns as f64 / 1e6;
-        stages
-            .iter()
-            .map(|(name, h)| {
-                let summary = StageSummary {
-                    n: h.len(),
-                    p50_ms: ms(h.value_at_quantile(0.5)),
-                    p95_ms: ms(h.value_at_quantile(0.95)),
-                    p99_ms: ms(h.value_at_quantile(0.99)),
-                    max_ms: ms(h.max()),
-                };
-                (name.clone(), summary)
-            })
-            .collect()
+        Some(StageSummary {
+            n: h.len(),
+            p50_ms: ms(h.value_at_quantile(0.5)),
+            p95_ms: ms(h.value_at_quantile(0.95)),
+            p99_ms: ms(h.value_at_quantile(0.99)),
+            max_ms: ms(h.max()),
+        })
     }
 }
 
@@ -81,16 +102,9 @@ impl Instruments {
         Self { jitter, stages }
     }
 
-    /// Starts a watch, if anybody looks at it.
-    pub(super) fn start(&self) -> Option<Instant> {
-        self.stages.is_some().then(now)
-    }
-
-    /// Stops a watch.
-    pub(super) fn stop(&self, watch: Option<Instant>, name: &str) {
-        if let (Some(start), Some(stages)) = (watch, &self.stages) {
-            stages.record(name, start.elapsed());
-        }
+    /// The stage of this name, if anybody wants to know.
+    pub(super) fn stage(&self, name: &str) -> Option<Stage> {
+        self.stages.as_ref().map(|stages| stages.stage(name))
     }
 
     /// Wraps every system of a schedule that has not been initialised yet.
@@ -106,8 +120,8 @@ impl Instruments {
             let inner = std::mem::replace(slot, SystemWithAccess::new(Box::new(IntoSystem::into_system(|| {}))));
             let name = format!("{label}/{}", short_name(&inner.name().to_string()));
             let seed = self.jitter.map(|seed| xxh3_64_with_seed(name.as_bytes(), seed));
-            let stages = self.stages.clone();
-            *slot = SystemWithAccess::new(Box::new(Instrumented { inner, name, delay: seed, runs: 0, stages }));
+            let stage = self.stage(&name);
+            *slot = SystemWithAccess::new(Box::new(Instrumented { inner, delay: seed, runs: 0, stage }));
         }
     }
 }
@@ -126,13 +140,21 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Does `work`, and measures it if there is a stage for it.
+pub(super) fn measured<T>(stage: Option<&Stage>, work: impl FnOnce() -> T) -> T {
+    let Some(stage) = stage else { return work() };
+    let start = now();
+    let result = work();
+    stage.record(start.elapsed());
+    result
+}
+
 /// A system with a watch and a delay around it.
 struct Instrumented {
     inner: SystemWithAccess,
-    name: String,
     delay: Option<u64>,
     runs: u64,
-    stages: Option<Stages>,
+    stage: Option<Stage>,
 }
 
 impl Instrumented {
@@ -175,13 +197,9 @@ impl System for Instrumented {
         world: UnsafeWorldCell,
     ) -> Result<Self::Out, RunSystemError> {
         self.delay();
-        let start = self.stages.is_some().then(now);
+        let Self { inner, stage, .. } = self;
         // SAFETY: the caller upholds for `self` what `inner` asks for: `initialize` returned the access of `inner`.
-        let result = unsafe { self.inner.run_unsafe(input, world) };
-        if let (Some(stages), Some(start)) = (&self.stages, start) {
-            stages.record(&self.name, start.elapsed());
-        }
-        result
+        measured(stage.as_ref(), || unsafe { inner.run_unsafe(input, world) })
     }
 
     fn apply_deferred(&mut self, world: &mut World) {
@@ -210,5 +228,30 @@ impl System for Instrumented {
 
     fn set_last_run(&mut self, last_run: Tick) {
         self.inner.set_last_run(last_run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_of_one_name_are_one() {
+        let stages = Stages::default();
+        let handle = stages.stage("a");
+        stages.stage("never measured");
+        handle.record(Duration::from_millis(1));
+        stages.record("a", Duration::from_millis(3));
+        let summary = stages.summary();
+        assert_eq!(summary.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(summary["a"].n, 2);
+        assert!((summary["a"].max_ms - 3.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn names_are_short() {
+        assert_eq!(short_name("waywarden_systems::camera::gate"), "camera::gate");
+        assert_eq!(short_name("a::b::c<d::e::f>"), "b::c");
+        assert_eq!(short_name("alone"), "alone");
     }
 }
