@@ -28,7 +28,10 @@ struct Table {
 
 struct Shared {
     table: Mutex<Table>,
-    changed: Condvar,
+    /// There is something to do, or nothing more will come.
+    begun: Condvar,
+    /// Something has been done.
+    done: Condvar,
     work: Work,
 }
 
@@ -48,7 +51,7 @@ impl LookAhead {
     /// # Errors
     /// When no thread is to be had.
     pub fn start(threads: usize, work: Work) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { table: Mutex::default(), changed: Condvar::new(), work });
+        let shared = Arc::new(Shared { table: Mutex::default(), begun: Condvar::new(), done: Condvar::new(), work });
         for n in 0..threads.max(1) {
             let theirs = shared.clone();
             std::thread::Builder::new().name(format!("look-ahead {n}")).spawn(move || look_ahead(&theirs))?;
@@ -62,7 +65,7 @@ impl LookAhead {
         table.slots.insert(id, Slot::Queued(jpeg));
         table.order.push_back(id);
         drop(table);
-        self.0.changed.notify_all();
+        self.0.begun.notify_one();
     }
 
     /// The thumbnail of a frame: done ahead, waited for if it is being done, or done here and now.
@@ -73,7 +76,7 @@ impl LookAhead {
                 Some(Slot::Done(thumbnail)) => return thumbnail,
                 Some(Slot::Running) => {
                     table.slots.insert(id, Slot::Running);
-                    table = self.0.changed.wait(table).unwrap_or_else(PoisonError::into_inner);
+                    table = self.0.done.wait(table).unwrap_or_else(PoisonError::into_inner);
                 }
                 Some(Slot::Queued(_)) | None => break,
             }
@@ -85,7 +88,7 @@ impl LookAhead {
     /// Ends the threads.
     pub fn close(&self) {
         self.0.lock().closed = true;
-        self.0.changed.notify_all();
+        self.0.begun.notify_all();
     }
 }
 
@@ -93,7 +96,7 @@ fn look_ahead(shared: &Shared) {
     let mut table = shared.lock();
     while !table.closed {
         let Some(id) = table.order.pop_front() else {
-            table = shared.changed.wait(table).unwrap_or_else(PoisonError::into_inner);
+            table = shared.begun.wait(table).unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         // Somebody may have been faster.
@@ -103,6 +106,6 @@ fn look_ahead(shared: &Shared) {
         let thumbnail = (shared.work)(&jpeg);
         table = shared.lock();
         table.slots.insert(id, Slot::Done(thumbnail));
-        shared.changed.notify_all();
+        shared.done.notify_all();
     }
 }
