@@ -94,8 +94,8 @@ pub fn drain(world: &mut World) {
     for input in &incoming.inputs {
         admit(world, input);
     }
-    world.insert_resource(Activity { inputs: incoming.inputs.len() });
-    world.insert_resource(Passed(Some(incoming)));
+    world.resource_mut::<Activity>().inputs = incoming.inputs.len();
+    world.resource_mut::<Passed>().0 = Some(incoming);
 }
 
 /// Puts one input into the world.

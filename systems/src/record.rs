@@ -177,7 +177,7 @@ pub fn record(world: &mut World) {
     let digest = digest_world(world, recording.then_some(&mut changes));
     let clock = world.resource::<Clock>();
     let outcome = TickOutcome { tick: clock.tick, now: clock.now, digest };
-    world.insert_resource(outcome);
+    *world.resource_mut::<TickOutcome>() = outcome;
     if let (Some(incoming), Some(mut recorder)) = (incoming, world.get_resource_mut::<Recorder>()) {
         recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
     }

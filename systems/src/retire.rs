@@ -16,8 +16,7 @@ impl Plugin for RetirePlugin {
 }
 
 /// Despawns samples and one-tick findings, unless a job waits for them or looks at them; forgets the tick's messages.
-pub fn retire(world: &mut World) {
-    let mut samples = world.query_filtered::<(Entity, &StableId), With<Stamp>>();
+pub fn retire(world: &mut World, samples: &mut QueryState<(Entity, &StableId), With<Stamp>>) {
     let jobs = world.resource::<Jobs>();
     let gone: Vec<Entity> = samples.iter(world).filter(|(_, id)| !jobs.holds(**id)).map(|(entity, _)| entity).collect();
     for entity in gone {

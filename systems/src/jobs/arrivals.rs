@@ -1,6 +1,7 @@
 //! How results of jobs come back into the world: live when they are done, in a replay when they did.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
@@ -51,7 +52,7 @@ pub struct JobMismatch {
 
 /// The way back for results of jobs.
 pub struct Arrivals {
-    mode: ArrivalMode,
+    mode: Arc<ArrivalMode>,
     /// Results that came earlier than they may be delivered.
     stash: BTreeMap<JobId, Finished>,
     /// Jobs that were missed and have not come back since.
@@ -69,7 +70,7 @@ impl Arrivals {
     /// A way back in `mode`; times waited are recorded in `stages`.
     pub fn new(mode: ArrivalMode, stages: Stages) -> Self {
         Self {
-            mode,
+            mode: Arc::new(mode),
             stash: BTreeMap::new(),
             hung: Vec::new(),
             stages,
@@ -81,11 +82,8 @@ impl Arrivals {
 
     /// Adds the results that arrive in this tick, and takes out journalled ones that do not belong to this run.
     pub fn arrive(&mut self, incoming: &mut Incoming, jobs: &Jobs, runner: &mut JobRunner) {
-        match &self.mode {
-            ArrivalMode::Live { deadlines } => {
-                let deadlines = deadlines.clone();
-                self.live(incoming, jobs, runner, &deadlines);
-            }
+        match &*self.mode.clone() {
+            ArrivalMode::Live { deadlines } => self.live(incoming, jobs, runner, deadlines),
             ArrivalMode::Recorded => self.journalled(incoming, jobs, None),
             ArrivalMode::Recompute => self.journalled(incoming, jobs, Some(runner)),
             ArrivalMode::Virtual { latency, known } => {
