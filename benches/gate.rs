@@ -8,17 +8,12 @@ use waywarden_components::prelude::*;
 use waywarden_systems::camera::gate::{GateSettings, judge};
 use waywarden_systems::camera::{first_look, jpeg};
 
-#[path = "support/floor.rs"]
-mod floor;
-#[path = "support/report.rs"]
-mod report;
-#[path = "support/session.rs"]
-mod session;
+use crate::floor::Floor;
+use crate::report::{Outcome, Report, check, median, quick, timed};
+use crate::session;
 
-use floor::Floor;
-use report::{Outcome, Report, check, median, quick, timed};
-
-fn main() -> Outcome {
+/// Measures, checks and prints.
+pub fn run() -> Outcome {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let (path, about) = session::make(folder.path(), quick())?;
     let mut jpegs = session::frames(&path)?;

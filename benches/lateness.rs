@@ -10,14 +10,12 @@ use serde_json::Value;
 use waywarden_components::prelude::Mono;
 use waywarden_systems::clock::boottime;
 
-#[path = "support/report.rs"]
-mod report;
-
-use report::{Outcome, Report, check, median, quick, timed};
+use crate::report::{Outcome, Report, check, median, quick, timed};
 
 const PERIOD: Duration = Duration::from_millis(10);
 
-fn main() -> Outcome {
+/// Measures, checks and prints.
+pub fn run() -> Outcome {
     let models =
         std::env::var_os("WAYWARDEN_DATA").map(PathBuf::from).unwrap_or_else(|| "../shared".into()).join("models");
     let seconds = if quick() { 1 } else { 20 };

@@ -8,14 +8,11 @@ use std::path::Path;
 use bytes::Bytes;
 use nix::time::{ClockId, clock_gettime};
 
-#[path = "support/report.rs"]
-mod report;
-#[path = "support/session.rs"]
-mod session;
+use crate::report::{Outcome, Report, check, median, quick, timed};
+use crate::session;
 
-use report::{Outcome, Report, check, median, quick, timed};
-
-fn main() -> Outcome {
+/// Measures, checks and prints.
+pub fn run() -> Outcome {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let (path, about) = session::make(folder.path(), quick())?;
     let jpegs = session::frames(&path)?;

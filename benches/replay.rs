@@ -9,20 +9,15 @@ use std::thread;
 use bytes::Bytes;
 use serde_json::Value;
 
-#[path = "support/floor.rs"]
-mod floor;
-#[path = "support/report.rs"]
-mod report;
-#[path = "support/session.rs"]
-mod session;
-
-use floor::Floor;
-use report::{Outcome, Report, check, median, quick, timed};
+use crate::floor::Floor;
+use crate::report::{Outcome, Report, check, median, quick, timed};
+use crate::session;
 
 /// Most memory that a replay may need, in megabytes.
 const MOST_MB: f64 = 60.0;
 
-fn main() -> Outcome {
+/// Measures, checks and prints.
+pub fn run() -> Outcome {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let (path, about) = session::make(folder.path(), quick())?;
     let jpegs = session::frames(&path)?;

@@ -5,7 +5,6 @@ use std::error::Error;
 use bevy_app::App;
 use bytes::Bytes;
 use waywarden::config::Config;
-use waywarden::pools::{self, Pools};
 use waywarden::{app, drive, session_info};
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{Control, Incoming};
@@ -18,10 +17,7 @@ use waywarden_systems::simulate::Drive;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::tick::{Stages, TickPlugin};
 
-#[path = "support/report.rs"]
-mod report;
-
-use report::{Outcome, Report, check, median, quick, timed};
+use crate::report::{Outcome, Report, check, median, quick, timed};
 
 /// Goal for a tick in which nothing arrived, in microseconds.
 const EMPTY_US: f64 = 30.0;
@@ -29,8 +25,8 @@ const EMPTY_US: f64 = 30.0;
 const SENTENCES: &[u8] = b"$GPRMC,120000.00,A,4807.038,N,01131.000,E,022.4,084.4,230326,,,A*6B\r\n\
                            $GPGGA,120000.00,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*58\r\n";
 
-fn main() -> Outcome {
-    pools::start(Pools { compute: 2, jobs: 1, realtime: false });
+/// Measures, checks and prints.
+pub fn run() -> Outcome {
     let (rounds, ticks) = if quick() { (1, 50) } else { (9, 4000) };
     let mut camera = CameraSimulator::new(
         &Drive::new(1),

@@ -65,6 +65,10 @@ pub fn write(path: &Path, jpegs: &[Bytes], times: usize) -> Result<(), Box<dyn E
             tick += 1;
             let now = Mono::default() + Duration::from_millis(10 * tick);
             let mut inputs = Vec::new();
+            if tick == 1 {
+                let payload = Payload::Boundary { segment: 0, reason: BoundaryReason::Start };
+                inputs.push(Input { stream: StreamId::APP, seq: 0, captured: now, payload });
+            }
             if part == 0 {
                 seq += 1;
                 inputs.push(Input { stream: FRONT, seq, captured: now, payload: Payload::Frame(jpeg.clone()) });

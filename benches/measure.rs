@@ -1,0 +1,45 @@
+//! Everything that is measured, in one program: `cargo bench --bench measure -- replay tick` runs these two, and
+//! without names all of them. One program, because linking each of them anew would take longer than running it.
+//!
+//! Every bench checks its result before it prints a figure. `cargo test` runs them small, for the checks alone.
+
+mod floor;
+mod gate;
+mod lateness;
+mod parallel;
+mod recorder;
+mod replay;
+mod report;
+mod session;
+mod tick;
+
+use report::Outcome;
+use waywarden::pools::{self, Pools};
+
+type Bench = fn() -> Outcome;
+
+/// All benches, in the order in which they are run.
+const BENCHES: [(&str, Bench); 6] = [
+    ("replay", replay::run),
+    ("tick", tick::run),
+    ("parallel", parallel::run),
+    ("recorder", recorder::run),
+    ("gate", gate::run),
+    ("lateness", lateness::run),
+];
+
+fn main() -> Outcome {
+    pools::start(Pools { compute: 2, jobs: 1, realtime: false });
+    let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for name in &names {
+        if !BENCHES.iter().any(|(bench, _)| bench == name) {
+            return Err(format!("there is no bench `{name}`").into());
+        }
+    }
+    for (name, run) in BENCHES {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            run()?;
+        }
+    }
+    Ok(())
+}
