@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -72,6 +73,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// The config file that the command is told to use, if any.
+    pub fn config(&self) -> Option<&Path> {
+        match self {
+            Self::Run(args) => args.config.as_deref(),
+            Self::Replay(args) => args.config.as_deref(),
+            Self::Import(args) => args.config.as_deref(),
+            Self::Check(args) => args.config.as_deref(),
+            Self::Inspect(_) => None,
+        }
+    }
+
     /// Whether a program reads what is printed.
     pub fn json(&self) -> bool {
         match self {

@@ -1,5 +1,7 @@
 //! The loop: one tick after the other until the source has none left.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bevy_app::App;
 use bevy_ecs::prelude::*;
 use waywarden_systems::ingress::Door;
@@ -7,6 +9,8 @@ use waywarden_systems::record::TickOutcome;
 use waywarden_systems::tick;
 
 use crate::failure::Failure;
+
+const HINT: &str = "the run ends here: a half-done tick is worth nothing; please report";
 
 /// Runs one tick, if the source has one: false when it has none.
 ///
@@ -16,11 +20,13 @@ pub fn tick(app: &mut App) -> Result<bool, Failure> {
     if !app.world_mut().resource_mut::<Door>().source.wait() {
         return Ok(false);
     }
-    app.update();
+    // What is left of the world after a panic is looked at by nobody.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| app.update())) {
+        let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        return Err(Failure::running(format!("a system panicked: {}", words.unwrap_or("without a word"))).hint(HINT));
+    }
     if let Some(reason) = tick::failure() {
-        return Err(
-            Failure::running(reason).hint("the run ends here: a half-done tick is worth nothing; please report")
-        );
+        return Err(Failure::running(reason).hint(HINT));
     }
     if let Some(reason) = app.world_mut().resource_mut::<Door>().arrivals.failure.take() {
         return Err(Failure::running(reason));

@@ -13,3 +13,8 @@ pub mod logging;
 pub mod pools;
 pub mod progress;
 pub mod session_info;
+
+/// The worked example of the architecture page is compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/architecture.md")]
+mod architecture {}

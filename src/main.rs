@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{check, import, inspect, replay, run};
-use waywarden::config::Log;
+use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
 
@@ -26,7 +26,9 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
-    logging::start(&Log::default(), cli.log.as_deref(), cli.log_format)?;
+    // A config that cannot be read is reported by the command, which names every mistake in it.
+    let log = cli.command.config().and_then(|path| Config::load(path).ok()).unwrap_or_default().log;
+    logging::start(&log, cli.log.as_deref(), cli.log_format)?;
     match &cli.command {
         Command::Check(args) => check::run(args, out),
         Command::Replay(args) => replay::run(args, out),

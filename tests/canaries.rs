@@ -3,7 +3,7 @@
 //! A canary is a plugin with one such mistake. It is recorded live and replayed, in processes of their own, because
 //! pools of threads are global to a process; the session without a canary passes the same replays.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test: what is wrong ends it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what is wrong ends it")]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the mistakes are what is tested")]
 
 #[path = "support/program.rs"]

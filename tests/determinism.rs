@@ -4,7 +4,7 @@
 //! Pools of threads are global to a process, so the program itself is run. The covering set holds every value and each
 //! pair of threads and shuffle; the whole product is run by `script/test --long`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test: what is missing or wrong ends it")]
+#![expect(clippy::unwrap_used, reason = "a test: what is missing or wrong ends it")]
 
 #[path = "support/program.rs"]
 mod program;
@@ -108,7 +108,7 @@ fn covering_set() -> Vec<Case> {
     for (t, &threads) in THREADS.iter().enumerate() {
         for (s, &shuffle) in SEEDS.iter().enumerate() {
             let n = t * SEEDS.len() + s;
-            let run_jobs = n % 5 == 0;
+            let run_jobs = n.is_multiple_of(5);
             cases.push(Case { threads, shuffle, jitter: SEEDS[(t + s) % 3], from: (n + 1) % SEGMENTS, run_jobs });
         }
     }
@@ -163,8 +163,9 @@ fn a_live_run_replays_bit_for_bit() {
     }
     let full = full.unwrap();
     if recorded.models.is_some() {
-        assert!(full["frames"]["segmented"].as_u64().unwrap() > 10, "{full}");
-        assert!(full["frames"]["detected"].as_u64().unwrap() > 10, "{full}");
+        // How many depends on what else the machine does: jobs run when nobody else wants to.
+        assert!(full["frames"]["segmented"].as_u64().unwrap() > 0, "{full}");
+        assert!(full["frames"]["detected"].as_u64().unwrap() > 0, "{full}");
     }
     assert!(full["fixes"].as_u64().unwrap() > 80, "{full}");
     assert!(full["speech_s"].as_f64().unwrap() > 1.0, "{full}");
@@ -222,6 +223,39 @@ fn an_imported_clip_replays_bit_for_bit() {
         let again = program::json(&["replay", import, "--json", "--threads", "4", "--no-look-ahead"]);
         assert_eq!(again["digest"], first["digest"]);
     }
+}
+
+#[test]
+fn what_might_have_been_is_repeatable() {
+    let folder = program::folder();
+    let (config, trial) = (folder.path().join("config.toml"), folder.path().join("trial.toml"));
+    std::fs::write(&config, CONFIG).unwrap();
+    // Another gate lets other frames through: jobs are started that the journal does not know, and the other way round.
+    std::fs::write(&trial, CONFIG.replace("threshold = 0.2", "threshold = 2.5")).unwrap();
+    let record = folder.path().join("record");
+    let mut args = vec!["run", "--simulate", "--duration", "4", "--json", "--config", program::text(&config)];
+    args.extend(["--record", program::text(&record)]);
+    let models = program::data("models");
+    let models = models.as_deref().map(|models| ["--models", program::text(models)]);
+    args.extend(models.iter().flatten());
+    program::json(&args);
+    let session = program::session_in(&record);
+    let replay = |more: &[&str]| {
+        let mut args = vec!["replay", program::text(&session), "--json"];
+        args.extend(models.iter().flatten());
+        args.extend(more);
+        program::json(&args)
+    };
+    let recorded = replay(&["--jobs", "recorded", "--verify"]);
+    let trial = ["--config", program::text(&trial)];
+    let once = replay(&trial);
+    let again =
+        replay(&[&trial[..], &["--threads", "4", "--shuffle", "2", "--jitter", "3", "--no-look-ahead"]].concat());
+    assert_eq!(once["jobs"], "virtual", "{once}");
+    assert_eq!(once["verified"]["ticks"], 0, "what might have been is not compared: {once}");
+    assert_eq!((&once["digest"], &once["frames"]), (&again["digest"], &again["frames"]));
+    assert_ne!(once["digest"], recorded["digest"]);
+    assert!(once["frames"]["gated"].as_u64() > recorded["frames"]["gated"].as_u64(), "{once}");
 }
 
 #[test]

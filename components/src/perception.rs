@@ -23,6 +23,9 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// Pixels of the largest mask that is sound: more than any model gives.
+    pub const MOST_PIXELS: u64 = 1 << 24;
+
     /// Encodes `width * height` pixels, white where `white` says so.
     pub fn encode(width: u32, height: u32, mut white: impl FnMut(u32, u32) -> bool) -> Self {
         let mut runs = Vec::new();
@@ -43,17 +46,20 @@ impl Mask {
         Self { width, height, runs }
     }
 
-    /// Decodes to one byte a pixel: 0 black, 1 white. Runs beyond the last pixel are ignored, missing ones are black.
+    /// Whether the runs fill the picture, and it is of a size that pictures have.
+    pub fn is_sound(&self) -> bool {
+        let size = u64::from(self.width) * u64::from(self.height);
+        size <= Self::MOST_PIXELS && self.runs.iter().map(|&run| u64::from(run)).sum::<u64>() == size
+    }
+
+    /// Decodes to one byte a pixel: 0 black, 1 white. A mask that is not [sound](Mask::is_sound) gives none.
     pub fn decode(&self) -> Vec<u8> {
-        let size = self.width as usize * self.height as usize;
-        let mut pixels = vec![0u8; size];
-        let mut at = 0usize;
-        for (i, &run) in self.runs.iter().enumerate() {
-            let end = at.saturating_add(run as usize).min(size);
-            if i % 2 == 1 {
-                pixels[at..end].fill(1);
-            }
-            at = end;
+        if !self.is_sound() {
+            return Vec::new();
+        }
+        let mut pixels = Vec::with_capacity(self.width as usize * self.height as usize);
+        for (colour, &run) in [0, 1].into_iter().cycle().zip(&self.runs) {
+            pixels.resize(pixels.len() + run as usize, colour);
         }
         pixels
     }

@@ -15,7 +15,7 @@ use waywarden_systems::import::video::Video;
 use waywarden_systems::import::wav::Wav;
 use waywarden_systems::import::{ImportError, Merge, Reader, merge, plan_ticks};
 use waywarden_systems::ingress::Incoming;
-use waywarden_systems::session::{Origin, SegmentWriter, WriteError};
+use waywarden_systems::session::{Origin, SegmentWriter, WriteError, unfinished};
 
 use crate::cli::{positive, seconds};
 use crate::config::Config;
@@ -107,8 +107,7 @@ pub fn run(args: &ImportArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let io = |source| WriteError::Io { path: args.out.clone(), source };
     // Under another name until it is complete.
-    let temporary =
-        tempfile::Builder::new().prefix(".waywarden-").suffix(".partial").tempfile_in(folder).map_err(io)?;
+    let temporary = unfinished(folder).map_err(io)?;
     let mut writer = SegmentWriter::begin(&args.out, temporary.reopen().map_err(io)?, &info)?;
     let (mut count, mut last) = (0, Mono::default());
     for tick in &mut ticks {

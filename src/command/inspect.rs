@@ -54,6 +54,10 @@ struct Contents {
     segments: Vec<Segment>,
     /// By stream and kind of input.
     inputs: BTreeMap<(StreamId, &'static str), (u64, u64)>,
+    /// The last tick.
+    last_tick: Option<u64>,
+    /// Ticks that are not there between the first and the last: their files are missing, or they were never written.
+    missing_ticks: u64,
     /// Ticks whose outputs were recorded.
     outputs: u64,
     /// Changes recorded, by kind of value.
@@ -96,6 +100,8 @@ impl Contents {
                 self.first.get_or_insert(incoming.now);
                 self.last = incoming.now;
                 self.ticks += 1;
+                let before = self.last_tick.replace(incoming.tick);
+                self.missing_ticks += before.map_or(0, |before| incoming.tick.saturating_sub(before.saturating_add(1)));
                 let mut bytes = 0;
                 for input in &incoming.inputs {
                     let weight = input.payload.weight() as u64;
@@ -135,7 +141,7 @@ impl Contents {
             .collect();
         let value = json!({
             "ok": true, "session": args.session.display().to_string(), "bytes": size, "ticks": self.ticks,
-            "session_s": self.length(), "whole": reader.cuts().is_empty(), "cut": reader.cuts(),
+            "session_s": self.length(), "whole": reader.cuts().is_empty() && self.missing_ticks == 0, "missing_ticks": self.missing_ticks, "cut": reader.cuts(),
             "segments": self.segments, "inputs": inputs, "ticks_with_outputs": self.outputs, "changes": self.kinds,
             "info": reader.info(),
         });
@@ -188,9 +194,14 @@ impl Contents {
         } else {
             writeln!(out, "  outputs    of {} ticks", self.outputs)?;
         }
-        match reader.cuts() {
-            [] => writeln!(out, "  whole      yes")?,
-            cuts => cuts.iter().try_for_each(|cut| writeln!(out, "  cut        {cut}"))?,
+        for cut in reader.cuts() {
+            writeln!(out, "  cut        {cut}")?;
+        }
+        if self.missing_ticks > 0 {
+            writeln!(out, "  missing    {} ticks between the first and the last", self.missing_ticks)?;
+        }
+        if reader.cuts().is_empty() && self.missing_ticks == 0 {
+            writeln!(out, "  whole      yes")?;
         }
         Ok(())
     }

@@ -113,7 +113,8 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
             summary.counts.utterances
         )?;
         if let Some(session) = session {
-            writeln!(out, "recorded {} segments in {}", summary.segments, session.display())?;
+            let plural = if summary.segments == 1 { "" } else { "s" };
+            writeln!(out, "recorded {} segment{plural} in {}", summary.segments, session.display())?;
             writeln!(out, "replay them: waywarden replay {} --verify", session.display())?;
         }
     }

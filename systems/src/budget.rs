@@ -1,19 +1,44 @@
-//! How often a model is asked to look.
+//! How often a model is asked to look, and at what: accepted frames of front cameras.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 
-/// Whether a new frame of a camera is due, given the least time between two.
-///
-/// Keeps what has been considered, so that a frame that stays in the world is asked for once.
-pub(crate) fn due(asked: &mut BTreeMap<StreamId, Asked>, id: &StableId, captured: Mono, gap: Duration) -> bool {
-    let asked = asked.entry(id.stream).or_default();
-    if id.seq <= asked.considered {
+/// Frames and what the gate said of them.
+pub(crate) type JudgedFrames<'w, 's> =
+    Query<'w, 's, (&'static StableId, &'static Stamp, &'static GateScore), With<Frame>>;
+
+/// Cameras, for their roles.
+pub(crate) type Cameras<'w, 's> = Query<'w, 's, (&'static StableId, &'static Camera)>;
+
+/// The accepted front frames that are due at `hertz`, in order of their ids. Keeps in `asked` what has been considered,
+/// so that a frame that stays in the world is asked for once.
+pub(crate) fn due_front_frames(
+    frames: &JudgedFrames,
+    cameras: &Cameras,
+    asked: &mut BTreeMap<StreamId, Asked>,
+    hertz: f32,
+) -> Vec<StableId> {
+    let front =
+        |id: &StableId| cameras.iter().any(|(camera, c)| camera.stream == id.stream && c.role == CameraRole::Front);
+    let mut accepted: Vec<_> = frames.iter().filter(|(id, _, score)| score.accepted() && front(id)).collect();
+    accepted.sort_unstable_by_key(|(id, ..)| **id);
+    let gap = Duration::try_from_secs_f32(1.0 / hertz.max(0.001)).unwrap_or(Duration::MAX);
+    accepted
+        .into_iter()
+        .filter(|(id, stamp, _)| due(asked.entry(id.stream).or_default(), id.seq, stamp.captured, gap))
+        .map(|(id, ..)| *id)
+        .collect()
+}
+
+/// Whether frame `seq` of a camera is due, given the least time between two.
+fn due(asked: &mut Asked, seq: u64, captured: Mono, gap: Duration) -> bool {
+    if seq <= asked.considered {
         return false;
     }
-    asked.considered = id.seq;
+    asked.considered = seq;
     // A frame that comes a little early is as good as one that comes a whole frame late.
     let due = asked.asked.is_none_or(|last| captured.since(last) >= gap.mul_f32(0.9));
     if due {
@@ -22,7 +47,16 @@ pub(crate) fn due(asked: &mut BTreeMap<StreamId, Asked>, id: &StableId, captured
     due
 }
 
-/// The time between two frames at `hertz`.
-pub(crate) fn gap(hertz: f32) -> Duration {
-    Duration::try_from_secs_f32(1.0 / hertz.max(0.001)).unwrap_or(Duration::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_asked_for_once_and_not_too_often() {
+        let (mut asked, gap) = (Asked::default(), Duration::from_millis(100));
+        let frames = [(1, 0, true), (1, 0, false), (2, 50, false), (3, 95, true), (4, 180, false), (5, 186, true)];
+        for (seq, ms, expected) in frames {
+            assert_eq!(due(&mut asked, seq, Mono(ms * 1_000_000), gap), expected, "frame {seq} at {ms} ms");
+        }
+    }
 }

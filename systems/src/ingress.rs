@@ -12,7 +12,7 @@ use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 
-pub use channel::{Delivery, Inlet, Outlet, channel};
+pub use channel::{Closed, Delivery, Inlet, Outlet, channel};
 pub use live::{Control, LiveSettings, LiveSource, Wake, wake};
 
 use crate::devices::DeviceIndex;
@@ -117,7 +117,7 @@ fn admit(world: &mut World, input: &Input) {
         }
         Payload::Dropped { policy, count } => {
             if let Some(mut counters) = device::<Counters>(world, *stream) {
-                counters.dropped += count;
+                counters.dropped = counters.dropped.saturating_add(*count);
             }
             write(world, DeviceEvent::Dropped { stream: *stream, policy: *policy, count: *count });
         }

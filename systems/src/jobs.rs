@@ -14,7 +14,7 @@ use waywarden_components::prelude::*;
 pub use arrivals::{ArrivalMode, Arrivals, JobMismatch};
 pub use runner::JobRunner;
 
-use crate::registry::Register;
+use crate::registry::{Register, RestoreError};
 
 /// Wires the jobs.
 pub struct JobsPlugin;
@@ -88,15 +88,18 @@ fn next_in_turn(queue: &JobQueue) -> Option<StableId> {
 }
 
 /// Starts again what ran when a snapshot was taken.
-pub fn resume(world: &mut World) {
+///
+/// # Errors
+/// When the frame of a job is not there: its result would be waited for in vain.
+pub fn resume(world: &mut World) -> Result<(), RestoreError> {
     let running: Vec<Running> = world.resource::<Jobs>().running().copied().collect();
     let mut frames = world.query::<(&StableId, &Frame)>();
     for running in running {
         let jpeg = frames.iter(world).find(|(id, _)| **id == running.frame).map(|(_, frame)| frame.jpeg.clone());
-        if let Some(jpeg) = jpeg {
-            world.resource::<JobRunner>().start(running.job, jpeg);
-        }
+        let jpeg = jpeg.ok_or(RestoreError::NoFrame { job: running.job, frame: running.frame })?;
+        world.resource::<JobRunner>().start(running.job, jpeg);
     }
+    Ok(())
 }
 
 #[cfg(test)]

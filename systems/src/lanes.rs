@@ -30,8 +30,8 @@ impl Plugin for LanePlugin {
 
 /// Asks for a segmentation of every accepted front frame that is due.
 pub fn request(
-    frames: Query<(&StableId, &Stamp, &GateScore), With<Frame>>,
-    cameras: Query<(&StableId, &Camera)>,
+    frames: budget::JudgedFrames,
+    cameras: budget::Cameras,
     models: Res<ModelStatus>,
     plugin: Res<LanePlugin>,
     mut asked: ResMut<SegmentationAsked>,
@@ -40,13 +40,8 @@ pub fn request(
     if !models.ready(JobRole::Segmentation) {
         return;
     }
-    let mut accepted: Vec<_> = frames.iter().filter(|(_, _, score)| score.accepted()).collect();
-    accepted.sort_unstable_by_key(|(id, ..)| **id);
-    for (id, stamp, _) in accepted {
-        let front = cameras.iter().any(|(camera, c)| camera.stream == id.stream && c.role == CameraRole::Front);
-        if front && budget::due(&mut asked.0, id, stamp.captured, budget::gap(plugin.rate_hz)) {
-            requests.write(JobRequest { role: JobRole::Segmentation, frame: *id });
-        }
+    for frame in budget::due_front_frames(&frames, &cameras, &mut asked.0, plugin.rate_hz) {
+        requests.write(JobRequest { role: JobRole::Segmentation, frame });
     }
 }
 

@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod lanes;
 pub mod log;
 pub mod models;
+mod msgpack;
 pub mod obstacles;
 pub mod range;
 pub mod record;

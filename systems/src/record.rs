@@ -13,7 +13,7 @@ use waywarden_components::prelude::*;
 pub use thread::{Destination, RecorderSettings, RecorderThread};
 
 use crate::ingress::{Control, Incoming, Passed};
-use crate::registry::{self, Register, digest_world};
+use crate::registry::{self, Register, Values, digest_world};
 use crate::session::{OutputsRecord, SnapshotRecord};
 
 /// Ticks that may wait for the recorder's thread, whatever their size.
@@ -25,7 +25,9 @@ pub struct RecordPlugin;
 impl Plugin for RecordPlugin {
     fn build(&self, app: &mut App) {
         app.init_resource::<TickOutcome>()
+            .init_resource::<Expectation>()
             .exempt::<TickOutcome>("the digest itself")
+            .exempt::<Expectation>("what was recorded, to compare with")
             .exempt::<Recorder>("the outside")
             .add_systems(Record, record);
     }
@@ -42,10 +44,21 @@ pub struct TickOutcome {
     pub digest: u64,
 }
 
+/// What a replay expects of the tick that comes, and what it found instead.
+#[derive(Resource, Default)]
+pub struct Expectation {
+    /// The recorded digest.
+    pub digest: Option<u64>,
+    /// All digested values at the moment of a digest that is not the expected one: before samples are retired.
+    pub evidence: Option<Values>,
+}
+
 /// What goes to the recorder's thread.
 pub(crate) enum Item {
     /// A segment begins.
     Snapshot(Box<SnapshotRecord>),
+    /// What has been written is not wanted.
+    Abandon,
     /// A tick has ended.
     Tick(Box<(Incoming, OutputsRecord)>),
 }
@@ -54,6 +67,7 @@ impl Item {
     fn weight(&self) -> usize {
         let values = |n: usize, bytes: usize| 64 * n + bytes;
         match self {
+            Self::Abandon => 0,
             Self::Snapshot(snapshot) => {
                 snapshot.kinds.iter().flat_map(|kind| &kind.values).map(|(_, v)| values(1, v.len())).sum()
             }
@@ -114,6 +128,12 @@ impl Recorder {
     /// What it has done.
     pub fn stats(&self) -> Arc<RecorderStats> {
         self.stats.clone()
+    }
+
+    /// Ends a recording that is not wanted: a session in one file does not get its name, and is gone.
+    pub fn abandon(self) {
+        // A thread that has ended has said why.
+        let _ = self.sender.send(Item::Abandon);
     }
 
     /// Saves the world at a boundary, before anything of the new segment has entered it.
@@ -178,6 +198,10 @@ pub fn record(world: &mut World) {
     let clock = world.resource::<Clock>();
     let outcome = TickOutcome { tick: clock.tick, now: clock.now, digest };
     *world.resource_mut::<TickOutcome>() = outcome;
+    if world.resource_mut::<Expectation>().digest.take().is_some_and(|expected| expected != digest) {
+        let evidence = registry::digested_values(world);
+        world.resource_mut::<Expectation>().evidence = Some(evidence);
+    }
     if let (Some(incoming), Some(mut recorder)) = (incoming, world.get_resource_mut::<Recorder>()) {
         recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
     }

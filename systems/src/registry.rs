@@ -21,8 +21,7 @@ use bevy_ecs::message::{Message, Messages};
 use bevy_ecs::prelude::*;
 use waywarden_components::kind::Kind;
 
-pub(crate) use digest::values_of;
-pub use digest::{Change, digest_world};
+pub use digest::{Change, Values, digest_world, digested_values};
 pub use kinds::DecodeError;
 pub use snapshot::{RestoreError, SavedKind, restore, save};
 

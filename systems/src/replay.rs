@@ -46,6 +46,5 @@ impl Source for Prepared {
 pub fn restore(world: &mut World, snapshot: &SnapshotRecord) -> Result<(), RestoreError> {
     registry::restore(world, &snapshot.kinds)?;
     devices::index(world);
-    jobs::resume(world);
-    Ok(())
+    jobs::resume(world)
 }

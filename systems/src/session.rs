@@ -12,4 +12,4 @@ pub use format::{
 };
 pub use foxglove::Publisher;
 pub use reader::{From, Record, SessionError, SessionReader};
-pub use writer::{SegmentWriter, WriteError};
+pub use writer::{SegmentWriter, WriteError, unfinished};

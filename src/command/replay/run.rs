@@ -9,7 +9,7 @@ use waywarden_systems::camera::first_look;
 use waywarden_systems::clock;
 use waywarden_systems::ingress::{Control, Door, Incoming};
 use waywarden_systems::jobs::{Arrivals, JobRunner};
-use waywarden_systems::record::{Destination, Recorder, RecorderSettings};
+use waywarden_systems::record::{Destination, Expectation, Recorder, RecorderSettings};
 use waywarden_systems::registry::Registry;
 use waywarden_systems::replay::{self, Divergence, Feed, FeedSettings, LookAhead, Prepared, Step};
 use waywarden_systems::session::{self, Origin, OutputsRecord, SessionReader};
@@ -68,11 +68,14 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
     if let Some(look_ahead) = look_ahead {
         look_ahead.close();
     }
-    let (mut finished, mut app) = result.map(|()| replay.finish())?;
-    app.world_mut().remove_resource::<Recorder>();
+    let (mut finished, mut app) = replay.finish();
+    if let (Some(out), Err(_)) = (app.world_mut().remove_resource::<Recorder>(), &result) {
+        out.abandon();
+    }
     if let Some(thread) = recorder {
         thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
     }
+    result?;
     finished.stages = stages.summary();
     Ok(finished)
 }
@@ -114,6 +117,8 @@ struct Replay<'a> {
     /// Restores the next snapshot: at the start, and behind a gap.
     restore_next: bool,
     started: bool,
+    /// The tick that the world is ready for.
+    next_tick: Option<u64>,
     models: Option<ModelStatus>,
     before: Counts,
     pace: Option<(Mono, Mono)>,
@@ -132,6 +137,7 @@ impl<'a> Replay<'a> {
             comparable: plan.comparable,
             restore_next: true,
             started: false,
+            next_tick: None,
             models,
             before: Counts::default(),
             pace: None,
@@ -148,7 +154,9 @@ impl<'a> Replay<'a> {
         while let Some(step) = feed.step()? {
             match step {
                 Step::Snapshot(snapshot) => {
-                    let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0;
+                    // Files may be missing too: then nothing in the session says so but the numbers.
+                    let missing = self.next_tick.is_some_and(|next| snapshot.tick != next);
+                    let gap = snapshot.reason == BoundaryReason::Gap || snapshot.lost_ticks > 0 || missing;
                     if self.restore_next || gap {
                         replay::restore(self.app.world_mut(), &snapshot)
                             .map_err(|error| Failure::bad_input(format!("{}: {error}", self.args.session.display())))?;
@@ -158,6 +166,7 @@ impl<'a> Replay<'a> {
                         self.before = Counts::of(self.app.world_mut());
                     }
                     self.restore_next = false;
+                    self.next_tick = Some(snapshot.tick);
                 }
                 Step::Tick(incoming, outputs) => {
                     progress.advance(incoming.inputs.iter().map(|input| input.payload.weight() as u64).sum());
@@ -178,8 +187,11 @@ impl<'a> Replay<'a> {
     fn tick(&mut self, incoming: Incoming, recorded: Option<&OutputsRecord>) -> Result<bool, Failure> {
         let now = incoming.now;
         self.restore_next = false;
+        self.next_tick = incoming.tick.checked_add(1);
         self.pace(now);
         self.prepared.put(incoming);
+        let expected = recorded.filter(|_| self.comparable).map(|recorded| recorded.digest);
+        self.app.world_mut().resource_mut::<Expectation>().digest = expected;
         drive::tick(&mut self.app)?;
         let outcome = drive::outcome(self.app.world());
         self.chain.update(&outcome.tick.to_le_bytes());
@@ -205,7 +217,9 @@ impl<'a> Replay<'a> {
         if let Some(first) = &self.finished.divergence {
             return Ok(first.clone());
         }
-        let explained = replay::explain(self.app.world_mut(), &self.args.session, recorded.tick)?;
+        let world = self.app.world_mut();
+        let evidence = world.resource_mut::<Expectation>().evidence.take().unwrap_or_default();
+        let explained = replay::explain(world.resource::<Registry>(), &self.args.session, recorded.tick, &evidence)?;
         Ok(explained.unwrap_or_else(|| Divergence {
             tick: recorded.tick,
             kind: "digest".to_owned(),
@@ -220,7 +234,7 @@ impl<'a> Replay<'a> {
     fn pace(&mut self, now: Mono) {
         let Some(speed) = self.args.speed else { return };
         let (wall, first) = *self.pace.get_or_insert((clock::boottime(), now));
-        let due = wall + now.since(first).div_f64(speed);
+        let due = wall + Duration::try_from_secs_f64(now.since(first).as_secs_f64() / speed).unwrap_or(Duration::MAX);
         #[expect(clippy::disallowed_methods, reason = "the replay's own pace; no system waits")]
         std::thread::sleep(due.since(clock::boottime()));
     }

@@ -231,7 +231,7 @@ impl Finished {
         }
         match (&self.divergence, self.compared) {
             (Some(divergence), _) => writeln!(out, "  DIFFERS    in {} ticks, first {divergence}", self.differing)?,
-            (None, 0) => writeln!(out, "  verified   nothing: no recorded outputs to compare with")?,
+            (None, 0) => writeln!(out, "  verified   nothing: no recorded outputs that would have to be the same")?,
             (None, ticks) => writeln!(out, "  verified   {ticks} ticks give what was recorded")?,
         }
         Ok(())

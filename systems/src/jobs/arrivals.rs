@@ -143,6 +143,9 @@ impl Arrivals {
     }
 
     fn recompute(&mut self, tick: u64, job: JobId, output: &mut JobOutput, runner: &JobRunner) {
+        if !runner.runs(job.role) {
+            return;
+        }
         let Some(finished) = self.fetch(job, runner) else { return };
         if finished.output != *output {
             self.mismatches.0 += 1;
@@ -153,6 +156,11 @@ impl Arrivals {
 
     /// Waits for the result of a job that has been started.
     fn fetch(&mut self, job: JobId, runner: &JobRunner) -> Option<Finished> {
+        if !runner.runs(job.role) {
+            // It ran when a snapshot was taken, on a computer that had the model.
+            let output = JobOutput::Failed(format!("no model for {} here", job.role));
+            return Some(Finished { job, took: Duration::ZERO, output });
+        }
         let watch = crate::clock::boottime();
         while !self.stash.contains_key(&job) {
             match runner.wait(PATIENCE) {
@@ -181,6 +189,12 @@ impl Arrivals {
         });
         self.skipped += skipped;
         for running in due {
+            // It was started by the recorded run, before the snapshot where this one began.
+            if !runner.runs(running.job.role) {
+                let payload = Payload::JobMissed { job: running.job, frame: running.frame };
+                incoming.inputs.push(app(incoming.now, payload));
+                continue;
+            }
             if let Some(mut finished) = self.fetch(running.job, runner) {
                 // What a job took here is of no consequence there: virtual time is the only time.
                 finished.took = incoming.now.since(running.started);

@@ -194,6 +194,16 @@ fn virtual_results_come_after_the_latency_or_when_the_journal_knows() {
     }
 }
 
+#[test]
+fn a_job_without_its_model_fails_at_once() {
+    let mut nobody = JobRunner::new(BTreeMap::new(), None, Stages::default());
+    let mode = ArrivalMode::Virtual { latency: BTreeMap::new(), known: BTreeMap::new() };
+    let mut arrivals = Arrivals::new(mode, Stages::default());
+    let mut incoming = incoming(1, 5, Vec::new());
+    arrive(&mut arrivals, &mut incoming, &running(1, frame(1, 1), Mono(1)), &mut nobody);
+    assert!(matches!(&arrived(&incoming)[..], [(1, _, JobOutput::Failed(why))] if why.contains("no model")));
+}
+
 /// A world in which `dispatch` can run, with these frames.
 fn world(frames: &[StableId]) -> World {
     let mut world = World::new();
@@ -291,7 +301,7 @@ fn a_job_that_ran_at_a_snapshot_is_started_again() {
     let mut again = JobRunner::new(BTreeMap::from([(JobRole::Detection, engine)]), None, Stages::default());
     world.insert_resource(running(4, frame(1, 8), Mono(10)));
     std::mem::swap(&mut again, &mut world.resource_mut::<JobRunner>());
-    resume(&mut world);
+    resume(&mut world).unwrap();
     let mut arrivals = Arrivals::new(ArrivalMode::Recompute, Stages::default());
     let mut incoming = incoming(1, 50, vec![journalled(4, frame(1, 8), found(1))]);
     let jobs = world.resource::<Jobs>().clone();

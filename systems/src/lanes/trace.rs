@@ -17,10 +17,10 @@ const LARGEST_STEP: f32 = 0.06;
 pub fn trace(masks: &RoadMasks, width: u32, height: u32) -> LaneEstimate {
     let mask = &masks.lines;
     let (columns, rows) = (mask.width as usize, mask.height as usize);
-    if columns == 0 || rows == 0 {
+    let pixels = mask.decode();
+    if pixels.is_empty() {
         return LaneEstimate::default();
     }
-    let pixels = mask.decode();
     let scale = (width as f32 / columns as f32, height as f32 / rows as f32);
     let top = rows - (rows as f32 * LOOKED_AT) as usize;
     let step = (columns as f32 * LARGEST_STEP) as usize;
@@ -104,5 +104,15 @@ mod tests {
         let empty = RoadMasks { drivable: Mask::default(), lines: Mask::encode(640, 360, |_, _| false) };
         assert_eq!(trace(&empty, 1280, 720), LaneEstimate::default());
         assert_eq!(trace(&RoadMasks::default(), 1280, 720), LaneEstimate::default());
+    }
+
+    #[test]
+    fn masks_that_are_no_pictures_cost_nothing() {
+        let sizes = [(u32::MAX, u32::MAX), (1 << 16, 1 << 16), (4, 4), (0, 9)];
+        for ((width, height), runs) in sizes.into_iter().flat_map(|size| [(size, vec![]), (size, vec![u32::MAX; 3])]) {
+            let lines = Mask { width, height, runs };
+            assert!(lines.decode().is_empty());
+            assert_eq!(trace(&RoadMasks { drivable: Mask::default(), lines }, 1280, 720), LaneEstimate::default());
+        }
     }
 }

@@ -12,7 +12,7 @@ use waywarden_components::prelude::*;
 use super::{Item, RecorderStats};
 use crate::clock::boottime;
 use crate::ingress::Control;
-use crate::session::{SegmentWriter, SessionInfo, WriteError};
+use crate::session::{SegmentWriter, SessionInfo, WriteError, unfinished};
 
 /// After a failed write the next segment is tried after this time.
 const RETRY: Duration = Duration::from_secs(5);
@@ -55,6 +55,7 @@ pub struct RecorderThread {
     last_flush: Mono,
     failed_at: Option<Mono>,
     error: Option<WriteError>,
+    abandoned: bool,
     asked_for_segment: bool,
 }
 
@@ -75,6 +76,7 @@ impl RecorderThread {
             last_flush: boottime(),
             failed_at: None,
             error: None,
+            abandoned: false,
             asked_for_segment: false,
         }
     }
@@ -106,8 +108,8 @@ impl RecorderThread {
             }
         }
         self.attempt(|recorder| recorder.open.take().map_or(Ok(()), SegmentWriter::finish));
-        if let (Destination::File(path), Some(temporary), None) =
-            (&self.settings.destination, self.temporary.take(), &self.error)
+        if let (Destination::File(path), Some(temporary), None, false) =
+            (&self.settings.destination, self.temporary.take(), &self.error, self.abandoned)
             && let Err(error) = temporary.persist(path)
         {
             self.error = Some(WriteError::Io { path: path.clone(), source: error.error });
@@ -118,7 +120,9 @@ impl RecorderThread {
     fn attempt(&mut self, write: impl FnOnce(&mut Self) -> Result<(), WriteError>) {
         if let Err(error) = write(self) {
             tracing::error!("the recorder cannot write: {error}");
-            self.open = None;
+            if let Some(writer) = self.open.take() {
+                discard_if_empty(writer);
+            }
             self.failed_at = Some(boottime());
             self.error.get_or_insert(error);
         }
@@ -126,6 +130,7 @@ impl RecorderThread {
 
     fn write(&mut self, item: Item) -> Result<(), WriteError> {
         match item {
+            Item::Abandon => self.abandoned = true,
             Item::Snapshot(snapshot) => {
                 self.begin(snapshot.segment)?;
                 let Some(writer) = &mut self.open else { return Ok(()) };
@@ -171,11 +176,7 @@ impl RecorderThread {
                 let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let wrap = |source| WriteError::Io { path: folder.to_owned(), source };
                 std::fs::create_dir_all(folder).map_err(wrap)?;
-                let temporary = tempfile::Builder::new()
-                    .prefix(".waywarden-")
-                    .suffix(".partial")
-                    .tempfile_in(folder)
-                    .map_err(wrap)?;
+                let temporary = unfinished(folder).map_err(wrap)?;
                 let file = temporary.reopen().map_err(wrap)?;
                 self.open = Some(SegmentWriter::begin(path, file, &self.settings.info)?);
                 self.temporary = Some(temporary);
@@ -183,6 +184,16 @@ impl RecorderThread {
             Destination::File(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Closes a segment that cannot be written to. On a full disk there would be an empty file for every attempt.
+fn discard_if_empty(writer: SegmentWriter) {
+    let path = writer.path().to_owned();
+    drop(writer);
+    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
+        // It is worth nothing, and it costs nothing.
+        let _ = std::fs::remove_file(&path);
     }
 }
 

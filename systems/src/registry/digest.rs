@@ -1,6 +1,7 @@
 //! Digests: one number for everything that is in the world at the end of a tick.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -101,14 +102,24 @@ fn note_changes(world: &World, entry: &mut Entry, gathered: &Gathered, changes: 
     }
 }
 
-/// All values of one kind as they are now: what the tick's digest of that kind was made of.
-pub(crate) fn values_of(world: &mut World, kind: &str) -> Vec<(StableId, Vec<u8>)> {
+/// Values in MessagePack, by kind and id.
+pub type Values = BTreeMap<String, BTreeMap<StableId, Vec<u8>>>;
+
+/// All digested values as they are now: what a digest taken now is made of.
+pub fn digested_values(world: &mut World) -> Values {
     world.resource_scope(|world, mut registry: Mut<Registry>| {
-        let Some(entry) = registry.entries.iter_mut().find(|entry| entry.name == kind) else { return Vec::new() };
-        let Some(operations) = &mut entry.operations else { return Vec::new() };
+        let mut values = Values::new();
         let mut gathered = Gathered::default();
-        operations.gather(world, &mut gathered);
-        gathered.items.sort_unstable_by_key(|item| item.id);
-        gathered.items.iter().map(|item| (item.id, operations.value(world, item))).collect()
+        for entry in &mut registry.entries {
+            let (Treatment::State | Treatment::Message, Some(operations)) = (entry.treatment, &mut entry.operations)
+            else {
+                continue;
+            };
+            gathered.clear();
+            operations.gather(world, &mut gathered);
+            let of_kind = gathered.items.iter().map(|item| (item.id, operations.value(world, item))).collect();
+            values.insert(entry.name.to_owned(), of_kind);
+        }
+        values
     })
 }

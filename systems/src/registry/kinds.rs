@@ -80,7 +80,7 @@ fn encode<T: Kind>(value: &T) -> Vec<u8> {
 }
 
 fn decode<T: Kind>(bytes: &[u8]) -> Result<T, DecodeError> {
-    rmp_serde::from_slice(bytes).map_err(|e| DecodeError::Malformed { kind: T::NAME, reason: e.to_string() })
+    crate::msgpack::decode(bytes).map_err(|e| DecodeError::Malformed { kind: T::NAME, reason: e.to_string() })
 }
 
 fn describe<T: Kind>(bytes: &[u8]) -> Result<serde_json::Value, DecodeError> {

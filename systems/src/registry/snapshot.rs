@@ -6,6 +6,7 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use waywarden_components::id::StableId;
+use waywarden_components::job::JobId;
 
 use super::kinds::{DecodeError, Gathered};
 use super::{Registry, Treatment};
@@ -29,6 +30,14 @@ pub enum RestoreError {
         id: StableId,
         /// What is wrong with it.
         source: DecodeError,
+    },
+    /// A job ran, but what it looked at is not there.
+    #[error("snapshot: job {job} looks at frame {frame}, which is not there")]
+    NoFrame {
+        /// The job.
+        job: JobId,
+        /// The frame.
+        frame: StableId,
     },
 }
 

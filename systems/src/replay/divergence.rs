@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
-use bevy_ecs::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 use waywarden_components::id::StableId;
 
-use crate::registry::{Registry, Treatment, values_of};
+use crate::registry::{Registry, Treatment, Values};
 use crate::session::{Record, SessionError, SessionReader};
 
 /// The first difference between a session and its replay.
@@ -37,44 +36,39 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Finds the first value that is not what was recorded at the end of `tick`, the tick that the world has just run.
+/// Finds the first of the `replayed` values that is not what was recorded at the end of `tick`.
 ///
 /// None when all values are equal although the digests are not: the recording was made by a build whose digests are
 /// made of other kinds.
 ///
 /// # Errors
 /// When the session cannot be read again.
-pub fn explain(world: &mut World, session: &Path, tick: u64) -> Result<Option<Divergence>, SessionError> {
-    let recorded = recorded_values(world.resource::<Registry>(), session, tick)?;
-    let kinds: Vec<&'static str> = world
-        .resource::<Registry>()
-        .entries()
-        .filter(|entry| matches!(entry.treatment, Treatment::State | Treatment::Message))
-        .map(|entry| entry.name)
-        .collect();
-    for kind in kinds {
-        let replayed: BTreeMap<StableId, Vec<u8>> = values_of(world, kind).into_iter().collect();
-        let empty = BTreeMap::new();
+pub fn explain(
+    registry: &Registry,
+    session: &Path,
+    tick: u64,
+    replayed: &Values,
+) -> Result<Option<Divergence>, SessionError> {
+    let recorded = recorded_values(registry, session, tick)?;
+    let empty = BTreeMap::new();
+    for (kind, replayed) in replayed {
         let recorded = recorded.get(kind).unwrap_or(&empty);
         let ids: BTreeSet<&StableId> = recorded.keys().chain(replayed.keys()).collect();
         for id in ids {
             let (theirs, ours) = (recorded.get(id), replayed.get(id));
             if theirs != ours {
-                let registry = world.resource::<Registry>();
                 let describe = |value: Option<&Vec<u8>>| match value {
                     Some(value) => registry.describe(kind, value).unwrap_or_else(|e| Value::String(e.to_string())),
                     None => Value::Null,
                 };
                 let (field, recorded, replayed) = first_difference(describe(theirs), describe(ours));
-                let (kind, id) = (kind.to_owned(), id.to_string());
+                let (kind, id) = (kind.clone(), id.to_string());
                 return Ok(Some(Divergence { tick, kind, id, field, recorded, replayed }));
             }
         }
     }
     Ok(None)
 }
-
-type Values = BTreeMap<String, BTreeMap<StableId, Vec<u8>>>;
 
 /// What the session says was in the world at the end of a tick.
 fn recorded_values(registry: &Registry, session: &Path, tick: u64) -> Result<Values, SessionError> {

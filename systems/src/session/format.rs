@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ingress::Incoming;
 use crate::registry::{Change, SavedKind};
@@ -34,6 +35,11 @@ pub fn sample_topic(spec: &StreamSpec) -> Option<String> {
         StreamKind::Microphone => Some(format!("/{}/audio", spec.name)),
         StreamKind::Gps | StreamKind::Range { .. } => None,
     }
+}
+
+/// Checksum of the description of a session, which stands outside the chunks and their checksums: XXH3-64 in hex.
+pub fn checksum(description: &str) -> String {
+    format!("{:016x}", xxh3_64(description.as_bytes()))
 }
 
 /// Where a session comes from.

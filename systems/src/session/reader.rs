@@ -1,31 +1,20 @@
 //! Reads sessions: a file, or a folder of segments.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+mod chunk;
+mod order;
+mod segment;
+
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use foxglove::Decode;
-use foxglove::messages::{CompressedImage, RawAudio};
-use mcap::McapError;
-use mcap::records::Record as McapRecord;
-use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 use waywarden_components::prelude::*;
 
-use super::format::{
-    FORMAT_MAJOR, JOURNAL, JournalRecord, METADATA, OUTPUTS, OutputsRecord, PROFILE, SNAPSHOT, SessionInfo,
-    SnapshotRecord, sample_topic,
-};
+use super::format::{OutputsRecord, SessionInfo, SnapshotRecord};
 use crate::ingress::Incoming;
-
-/// No record of a session is longer; anything that claims to be is damaged.
-const LONGEST_RECORD: usize = 256 << 20;
-
-/// Bytes that samples may hold while their tick is waited for.
-const MOST_WAITING: usize = 256 << 20;
+use order::Order;
+use segment::SegmentFile;
 
 /// Why a session cannot be read.
 #[derive(Debug, Error)]
@@ -94,11 +83,34 @@ pub enum From {
     Seconds(f64),
 }
 
+/// What a session is made of.
+#[derive(Clone, Debug)]
+enum Part {
+    File(PathBuf),
+    /// Bytes in memory, and what they are called in messages.
+    Bytes(PathBuf, Bytes),
+}
+
+impl Part {
+    fn open(&self) -> Result<(&Path, Box<dyn Read + Send>), SessionError> {
+        match self {
+            Self::File(path) => {
+                let file = std::fs::File::open(path).map_err(|source| io_error(path, source))?;
+                Ok((path, Box::new(file)))
+            }
+            Self::Bytes(name, bytes) => Ok((name, Box::new(Cursor::new(bytes.clone())))),
+        }
+    }
+}
+
 /// Reads a session from start to end in bounded memory.
 pub struct SessionReader {
     path: PathBuf,
-    files: std::vec::IntoIter<PathBuf>,
+    parts: Vec<Part>,
+    /// Parts that have been opened.
+    opened: usize,
     file: Option<SegmentFile>,
+    order: Order,
     info: SessionInfo,
     cuts: Vec<String>,
     /// A record that was read ahead.
@@ -111,13 +123,33 @@ impl SessionReader {
     /// # Errors
     /// When there is nothing there, or nothing of ours, or a newer format than this build can read.
     pub fn open(path: &Path) -> Result<Self, SessionError> {
-        let io = |source| SessionError::Io { path: path.to_owned(), source };
-        let files = if std::fs::metadata(path).map_err(io)?.is_dir() { segments(path)? } else { vec![path.to_owned()] };
-        let mut files = files.into_iter();
-        let first = files.next().ok_or_else(|| SessionError::Empty { path: path.to_owned() })?;
-        let file = SegmentFile::open(&first)?;
-        let info = file.info.clone();
-        Ok(Self { path: path.to_owned(), files, file: Some(file), info, cuts: Vec::new(), pending: None })
+        let meta = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
+        let files = match (meta.is_dir(), meta.is_file()) {
+            (true, _) => segments(path)?,
+            (_, true) => vec![path.to_owned()],
+            // A pipe would be waited for, and cannot be read a second time.
+            _ => return Err(foreign(path, "neither a file nor a folder")),
+        };
+        Self::begin(path, files.into_iter().map(Part::File).collect())
+    }
+
+    /// Reads a session from the bytes of its file; `name` is what it is called in messages.
+    ///
+    /// # Errors
+    /// See [`SessionReader::open`].
+    pub fn from_bytes(name: &Path, bytes: Bytes) -> Result<Self, SessionError> {
+        Self::begin(name, vec![Part::Bytes(name.to_owned(), bytes)])
+    }
+
+    fn begin(path: &Path, parts: Vec<Part>) -> Result<Self, SessionError> {
+        let mut cuts = Vec::new();
+        for (n, part) in parts.iter().enumerate() {
+            if let Some(file) = SegmentFile::open(part.open()?, &mut cuts)? {
+                let (path, info, order) = (path.to_owned(), file.info.clone(), Order::default());
+                return Ok(Self { path, parts, opened: n + 1, file: Some(file), order, info, cuts, pending: None });
+            }
+        }
+        Err(foreign(path, "ends before it says what it is"))
     }
 
     /// What the session says of itself.
@@ -146,21 +178,28 @@ impl SessionReader {
         }
         while let Some(file) = &mut self.file {
             if let Some(record) = file.read()? {
+                self.order.check(&record).map_err(|what| file.damaged(what))?;
                 return Ok(Some(record));
             }
             self.cuts.extend(file.cut.take());
-            self.file = self.files.next().map(|path| self.next_file(&path)).transpose()?;
+            self.order.next_file();
+            self.file = self.next_file()?;
         }
         Ok(None)
     }
 
-    fn next_file(&self, path: &Path) -> Result<SegmentFile, SessionError> {
-        let file = SegmentFile::open(path)?;
-        if file.info.session_id != self.info.session_id {
-            let what = format!("belongs to session {}, not to {}", file.info.session_id, self.info.session_id);
-            return Err(SessionError::Foreign { path: path.to_owned(), what });
+    /// Opens the next file that says what it is: one that was begun just before the power went does not.
+    fn next_file(&mut self) -> Result<Option<SegmentFile>, SessionError> {
+        while let Some(part) = self.parts.get(self.opened) {
+            self.opened += 1;
+            let Some(file) = SegmentFile::open(part.open()?, &mut self.cuts)? else { continue };
+            if file.info.session_id != self.info.session_id {
+                let (theirs, ours) = (&file.info.session_id, &self.info.session_id);
+                return Err(foreign(&file.path, format!("belongs to session {theirs}, not to {ours}")));
+            }
+            return Ok(Some(file));
         }
-        Ok(file)
+        Ok(None)
     }
 
     /// Reads on to a place to begin; the next record is then a snapshot, unless it is the start of a session without.
@@ -191,7 +230,7 @@ impl SessionReader {
     }
 
     fn segment_at(&self, seconds: f64) -> Result<u32, SessionError> {
-        let mut other = Self::open(&self.path)?;
+        let mut other = Self::begin(&self.path, self.parts.clone())?;
         let (mut first, mut best) = (None, 0);
         while let Some(record) = other.read()? {
             match record {
@@ -212,258 +251,22 @@ impl SessionReader {
     }
 }
 
+fn io_error(path: &Path, source: std::io::Error) -> SessionError {
+    SessionError::Io { path: path.to_owned(), source }
+}
+
+fn foreign(path: &Path, what: impl Into<String>) -> SessionError {
+    SessionError::Foreign { path: path.to_owned(), what: what.into() }
+}
+
 fn segments(folder: &Path) -> Result<Vec<PathBuf>, SessionError> {
-    let io = |source| SessionError::Io { path: folder.to_owned(), source };
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == "mcap") {
+    for entry in std::fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
+        let path = entry.map_err(|source| io_error(folder, source))?.path();
+        if path.extension().is_some_and(|extension| extension == "mcap") && path.is_file() {
             files.push(path);
         }
     }
     files.sort();
     if files.is_empty() { Err(SessionError::Empty { path: folder.to_owned() }) } else { Ok(files) }
-}
-
-/// One file of a session.
-struct SegmentFile {
-    path: PathBuf,
-    file: File,
-    offset: u64,
-    reader: LinearReader,
-    info: SessionInfo,
-    /// What our channels carry.
-    channels: BTreeMap<u16, Content>,
-    /// Samples whose tick has not come yet.
-    waiting: BTreeMap<(StreamId, u32), Bytes>,
-    waiting_bytes: usize,
-    ended: bool,
-    cut: Option<String>,
-}
-
-#[derive(Clone, Copy)]
-enum Content {
-    Journal,
-    Outputs,
-    Snapshot,
-    Frames(StreamId),
-    Sound(StreamId),
-}
-
-/// What a record of the container turned out to be.
-enum Step {
-    Nothing,
-    Info(Box<SessionInfo>),
-    Found(Record),
-}
-
-impl SegmentFile {
-    fn open(path: &Path) -> Result<Self, SessionError> {
-        let file = File::open(path).map_err(|source| SessionError::Io { path: path.to_owned(), source })?;
-        let options = LinearReaderOptions::default()
-            .with_prevalidate_chunk_crcs(true)
-            .with_validate_summary_section_crc(true)
-            .with_record_length_limit(LONGEST_RECORD);
-        let mut segment = Self {
-            path: path.to_owned(),
-            file,
-            offset: 0,
-            reader: LinearReader::new_with_options(options),
-            info: placeholder(),
-            channels: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            waiting_bytes: 0,
-            ended: false,
-            cut: None,
-        };
-        segment.info = segment.read_info()?;
-        Ok(segment)
-    }
-
-    fn read_info(&mut self) -> Result<SessionInfo, SessionError> {
-        loop {
-            match self.step()? {
-                Some(Step::Info(info)) => return Ok(*info),
-                Some(Step::Nothing) => {}
-                Some(Step::Found(_)) | None => {
-                    let what = match self.cut.take() {
-                        Some(_) => "ends before it says what it is",
-                        None => "an MCAP file, but not a Waywarden session",
-                    };
-                    return Err(SessionError::Foreign { path: self.path.clone(), what: what.to_owned() });
-                }
-            }
-        }
-    }
-
-    fn read(&mut self) -> Result<Option<Record>, SessionError> {
-        loop {
-            match self.step()? {
-                Some(Step::Found(record)) => return Ok(Some(record)),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// Reads one record of the container. None at the end.
-    fn step(&mut self) -> Result<Option<Step>, SessionError> {
-        if self.ended {
-            return Ok(None);
-        }
-        let (opcode, data) = loop {
-            match self.reader.next_event() {
-                None => {
-                    self.ended = true;
-                    return Ok(None);
-                }
-                Some(Ok(LinearReadEvent::ReadRequest(wanted))) => {
-                    let space = self.reader.insert(wanted);
-                    let read =
-                        self.file.read(space).map_err(|source| SessionError::Io { path: self.path.clone(), source })?;
-                    self.reader.notify_read(read);
-                    self.offset += read as u64;
-                }
-                Some(Ok(LinearReadEvent::Record { opcode, data })) => break (opcode, Bytes::copy_from_slice(data)),
-                Some(Err(McapError::UnexpectedEof)) => {
-                    self.ended = true;
-                    self.cut =
-                        Some(format!("{}: ends in the middle, after {} bytes", self.path.display(), self.offset));
-                    return Ok(None);
-                }
-                Some(Err(McapError::BadMagic)) if self.offset <= LONGEST_RECORD as u64 && self.channels.is_empty() => {
-                    let what = "not an MCAP file".to_owned();
-                    return Err(SessionError::Foreign { path: self.path.clone(), what });
-                }
-                Some(Err(error)) => return Err(self.damaged(describe(&error))),
-            }
-        };
-        let record = mcap::parse_record(opcode, &data).map_err(|error| self.damaged(describe(&error)))?;
-        match record {
-            McapRecord::Header(header) if header.profile != PROFILE => {
-                let what = format!("an MCAP file with profile `{}`, not a Waywarden session", header.profile);
-                Err(SessionError::Foreign { path: self.path.clone(), what })
-            }
-            McapRecord::Metadata(metadata) if metadata.name == METADATA => {
-                self.parse_info(&metadata.metadata).map(|info| Some(Step::Info(Box::new(info))))
-            }
-            McapRecord::Channel(channel) => {
-                if let Some(content) = content_of(&self.info, &channel.topic) {
-                    self.channels.insert(channel.id, content);
-                }
-                Ok(Some(Step::Nothing))
-            }
-            McapRecord::Message { header, data: _ } => {
-                // The message's data is what follows its header in the record.
-                let body = data.slice(22..);
-                self.message(header.channel_id, header.sequence, body).map(Some)
-            }
-            _ => Ok(Some(Step::Nothing)),
-        }
-    }
-
-    fn parse_info(&self, metadata: &BTreeMap<String, String>) -> Result<SessionInfo, SessionError> {
-        let foreign = |what: String| SessionError::Foreign { path: self.path.clone(), what };
-        let format = metadata.get("format").map_or("", String::as_str);
-        let major = format.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major != Some(FORMAT_MAJOR) {
-            let what = format!("session format `{format}`; this build reads format {FORMAT_MAJOR}");
-            return Err(foreign(what));
-        }
-        let json = metadata.get("session").map_or("", String::as_str);
-        serde_json::from_str(json).map_err(|error| foreign(format!("its description cannot be read: {error}")))
-    }
-
-    fn message(&mut self, channel: u16, sequence: u32, body: Bytes) -> Result<Step, SessionError> {
-        let Some(content) = self.channels.get(&channel).copied() else { return Ok(Step::Nothing) };
-        match content {
-            Content::Frames(stream) => {
-                let image = CompressedImage::decode(body).map_err(|error| self.damaged(format!("a frame: {error}")))?;
-                self.keep(stream, sequence, image.data)
-            }
-            Content::Sound(stream) => {
-                let audio = RawAudio::decode(body).map_err(|error| self.damaged(format!("sound: {error}")))?;
-                self.keep(stream, sequence, audio.data)
-            }
-            Content::Snapshot => Ok(Step::Found(Record::Snapshot(self.decode("a snapshot", &body)?))),
-            Content::Outputs => Ok(Step::Found(Record::Outputs(self.decode("outputs", &body)?))),
-            Content::Journal => {
-                let record: JournalRecord = self.decode("a journal record", &body)?;
-                self.tick(record).map(|incoming| Step::Found(Record::Tick(incoming)))
-            }
-        }
-    }
-
-    fn keep(&mut self, stream: StreamId, sequence: u32, bytes: Bytes) -> Result<Step, SessionError> {
-        self.waiting_bytes += bytes.len();
-        if self.waiting_bytes > MOST_WAITING {
-            return Err(self.damaged("samples that no tick asks for".to_owned()));
-        }
-        self.waiting.insert((stream, sequence), bytes);
-        Ok(Step::Nothing)
-    }
-
-    fn tick(&mut self, record: JournalRecord) -> Result<Incoming, SessionError> {
-        let JournalRecord { tick, now, inputs } = record;
-        let mut restored = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            let (stream, seq) = (input.stream, input.seq);
-            let waiting = &mut self.waiting;
-            let sample = |stream, seq: u64| waiting.remove(&(stream, seq as u32));
-            match input.restore(sample) {
-                Some(input) => {
-                    self.waiting_bytes = self.waiting_bytes.saturating_sub(input.payload.weight());
-                    restored.push(input);
-                }
-                None => return Err(self.damaged(format!("tick {tick}: sample {stream}:{seq} is missing"))),
-            }
-        }
-        Ok(Incoming { tick, now: Mono(now), inputs: restored })
-    }
-
-    fn decode<T: DeserializeOwned>(&self, what: &str, body: &[u8]) -> Result<T, SessionError> {
-        rmp_serde::from_slice(body).map_err(|error| self.damaged(format!("{what} cannot be read: {error}")))
-    }
-
-    fn damaged(&self, what: String) -> SessionError {
-        SessionError::Damaged { path: self.path.clone(), offset: self.offset, what }
-    }
-}
-
-fn describe(error: &McapError) -> String {
-    match error {
-        McapError::Parse(_) => "damaged: a record cannot be read".to_owned(),
-        other => format!("damaged: {other}"),
-    }
-}
-
-fn content_of(info: &SessionInfo, topic: &str) -> Option<Content> {
-    match topic {
-        JOURNAL => Some(Content::Journal),
-        OUTPUTS => Some(Content::Outputs),
-        SNAPSHOT => Some(Content::Snapshot),
-        _ => {
-            let spec = info.streams.iter().find(|spec| sample_topic(spec).as_deref() == Some(topic))?;
-            Some(match spec.kind {
-                StreamKind::Microphone => Content::Sound(spec.id),
-                _ => Content::Frames(spec.id),
-            })
-        }
-    }
-}
-
-/// Stands where the description will be once it has been read.
-fn placeholder() -> SessionInfo {
-    SessionInfo {
-        format: (0, 0),
-        session_id: String::new(),
-        origin: super::format::Origin::Import,
-        build: Default::default(),
-        config: String::new(),
-        streams: Vec::new(),
-        models: BTreeMap::new(),
-        cpu: Vec::new(),
-        boot_id: String::new(),
-        log_time_offset_ns: 0,
-    }
 }

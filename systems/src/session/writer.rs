@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcap::records::{MessageHeader, Metadata};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 use thiserror::Error;
 use waywarden_components::prelude::*;
 
 use super::format::{
     JOURNAL, JournalRecord, METADATA, MSGPACK, OUTPUTS, OutputsRecord, PROFILE, SNAPSHOT, SessionInfo, SnapshotRecord,
+    checksum,
 };
 use super::foxglove::{Published, Publisher};
 use crate::ingress::Incoming;
@@ -48,6 +50,30 @@ pub enum WriteError {
         /// Why.
         source: rmp_serde::encode::Error,
     },
+}
+
+/// A file in `folder` for a session that gets its name when it is complete. Like any other new file it can be read by
+/// whoever the umask lets; temporary files are otherwise their owner's alone, and stay so under their new name.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".waywarden-").suffix(".partial");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+impl WriteError {
+    /// What the container says, or the file system through it.
+    fn container(path: &Path, error: mcap::McapError) -> Self {
+        let path = path.to_owned();
+        match error {
+            mcap::McapError::Io(source) => Self::Io { path, source },
+            source => Self::Mcap { path, source },
+        }
+    }
 }
 
 /// Writes one MCAP file.
@@ -87,7 +113,7 @@ impl SegmentWriter {
         let io = |source| WriteError::Io { path: path.clone(), source };
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = Counted { file: BufWriter::new(file.try_clone().map_err(io)?), bytes: bytes.clone() };
-        let wrap = |source| WriteError::Mcap { path: path.clone(), source };
+        let wrap = |source| WriteError::container(&path, source);
         let mut mcap = mcap::WriteOptions::new()
             .compression(None)
             .profile(PROFILE)
@@ -97,8 +123,11 @@ impl SegmentWriter {
             .create(counted)
             .map_err(wrap)?;
         let json = serde_json::to_string(info).unwrap_or_default();
-        let metadata =
-            [("format".to_owned(), format!("{}.{}", info.format.0, info.format.1)), ("session".to_owned(), json)];
+        let metadata = [
+            ("format".to_owned(), format!("{}.{}", info.format.0, info.format.1)),
+            ("checksum".to_owned(), checksum(&json)),
+            ("session".to_owned(), json),
+        ];
         mcap.write_metadata(&Metadata { name: METADATA.to_owned(), metadata: metadata.into() }).map_err(wrap)?;
         let publisher = Publisher::new(&info.streams, info.log_time_offset_ns);
         let mut writer =
@@ -165,7 +194,7 @@ impl SegmentWriter {
     /// # Errors
     /// When the disk does not take it.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        self.mcap.flush().map_err(|source| WriteError::Mcap { path: self.path.clone(), source })?;
+        self.mcap.flush().map_err(|source| WriteError::container(&self.path, source))?;
         self.file.sync_data().map_err(|source| WriteError::Io { path: self.path.clone(), source })
     }
 
@@ -174,7 +203,7 @@ impl SegmentWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(), WriteError> {
-        self.mcap.finish().map_err(|source| WriteError::Mcap { path: self.path.clone(), source })?;
+        self.mcap.finish().map_err(|source| WriteError::container(&self.path, source))?;
         self.file.sync_all().map_err(|source| WriteError::Io { path: self.path, source })
     }
 
@@ -182,7 +211,7 @@ impl SegmentWriter {
         let id = self
             .mcap
             .add_channel(0, topic, MSGPACK, &BTreeMap::new())
-            .map_err(|source| WriteError::Mcap { path: self.path.clone(), source })?;
+            .map_err(|source| WriteError::container(&self.path, source))?;
         self.channels.insert(topic.to_owned(), id);
         Ok(id)
     }
@@ -205,7 +234,7 @@ impl SegmentWriter {
         let channel_id = match self.channels.get(&published.topic) {
             Some(id) => *id,
             None => {
-                let wrap = |source| WriteError::Mcap { path: self.path.clone(), source };
+                let wrap = |source| WriteError::container(&self.path, source);
                 let schema = match &published.schema {
                     Some(schema) => self.mcap.add_schema(&schema.name, &schema.encoding, &schema.data).map_err(wrap)?,
                     None => 0,
@@ -221,9 +250,7 @@ impl SegmentWriter {
     fn message(&mut self, channel_id: u16, at: Mono, sequence: u32, data: &[u8]) -> Result<(), WriteError> {
         let time = self.publisher.log_time(at);
         let header = MessageHeader { channel_id, sequence, log_time: time, publish_time: time };
-        self.mcap
-            .write_to_known_channel(&header, data)
-            .map_err(|source| WriteError::Mcap { path: self.path.clone(), source })
+        self.mcap.write_to_known_channel(&header, data).map_err(|source| WriteError::container(&self.path, source))
     }
 }
 
@@ -252,5 +279,22 @@ impl Seek for Counted {
             SeekFrom::Current(0) => Ok(self.bytes.load(Ordering::Relaxed)),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "segments are written from start to end")),
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::unfinished;
+
+    #[test]
+    fn a_finished_session_is_as_readable_as_any_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (session, other) = (folder.path().join("session.mcap"), folder.path().join("other"));
+        unfinished(folder.path()).unwrap().persist(&session).unwrap();
+        std::fs::write(&other, b"").unwrap();
+        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&session), mode(&other));
     }
 }

@@ -1,0 +1,98 @@
+//! The built program as its users meet it: arguments in, exit code and words out.
+
+#![expect(clippy::panic, reason = "a test that cannot go on ends")]
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// No run of a test takes longer, on a busy machine either.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Virtual memory that a run may have, in KiB: far more than any needs, far less than a lying length asks for.
+const MEMORY_KIB: u32 = 8_000_000;
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Outcome {
+    /// It did what it was told.
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        assert!(!self.err.contains("panicked"), "{self:#?}");
+        self
+    }
+
+    /// It refused what it was given: exit code 2 and one error, which has all of `words`.
+    pub fn refused(self, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(2), "{self:#?}");
+        assert!(!self.err.contains("panicked"), "{self:#?}");
+        let errors: Vec<&str> = self.err.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{self:#?}");
+        for word in words {
+            assert!(errors[0].contains(word), "no `{word}` in {self:#?}");
+        }
+        self
+    }
+}
+
+/// Starts the program in `dir`, where its output goes too. It finds no models but those that it is told of.
+pub fn start(dir: &Path, args: &[&str]) -> Child {
+    start_after(dir, "", args)
+}
+
+/// Starts the program as [`start`] does, in a shell that has run `prelude` before.
+pub fn start_after(dir: &Path, prelude: &str, args: &[&str]) -> Child {
+    let file = |name: &str| Stdio::from(File::create(dir.join(name)).unwrap());
+    Command::new("sh")
+        .arg("-c")
+        .arg(format!("{prelude} ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\""))
+        .arg(env!("CARGO_BIN_EXE_waywarden"))
+        .args(args)
+        .current_dir(dir)
+        .env("HOME", dir)
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("WAYWARDEN_MODELS")
+        .stdin(Stdio::null())
+        .stdout(file("stdout.txt"))
+        .stderr(file("stderr.txt"))
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for the end of a program, but not for ever.
+#[expect(clippy::disallowed_methods, reason = "waits for another process")]
+pub fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if began.elapsed() > patience {
+            child.kill().unwrap();
+            panic!("still running after {patience:?}");
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// Runs the program in `dir` to its end.
+pub fn waywarden(dir: &Path, args: &[&str]) -> Outcome {
+    end(&mut start(dir, args), dir)
+}
+
+/// Waits for a program that was started in `dir`.
+pub fn end(child: &mut Child, dir: &Path) -> Outcome {
+    let status = wait(child, PATIENCE);
+    let text = |name: &str| String::from_utf8_lossy(&std::fs::read(dir.join(name)).unwrap()).into_owned();
+    Outcome { code: status.code(), out: text("stdout.txt"), err: text("stderr.txt") }
+}
