@@ -1,7 +1,7 @@
 //! Everything that is measured, in one program: `cargo bench --bench measure -- replay tick` runs these two, and
 //! without names all of them. One program, because linking each of them anew would take longer than running it.
 //!
-//! Every bench checks its result before it prints a figure. `cargo test` runs them small, for the checks alone.
+//! Every bench checks its result before it prints a figure. `cargo test --benches` runs them small, for the checks alone.
 
 mod floor;
 mod gate;

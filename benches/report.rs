@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// Whether only the results are checked, in seconds instead of minutes: so it runs among the tests. `cargo bench`
-/// passes `--bench`, `cargo test` does not.
+/// passes `--bench`, `cargo test --benches` does not.
 pub fn quick() -> bool {
     !std::env::args().any(|argument| argument == "--bench")
 }
