@@ -140,6 +140,13 @@ impl RecorderThread {
                 self.asked_for_segment = false;
             }
             Item::Tick(tick) => {
+                // A session without boundaries is one segment, and needs no snapshot to begin at its start.
+                if self.open.is_none()
+                    && self.error.is_none()
+                    && matches!(self.settings.destination, Destination::File(_))
+                {
+                    self.begin(0)?;
+                }
                 let Some(writer) = &mut self.open else {
                     self.stats.lost.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
