@@ -55,8 +55,11 @@ fn imported(clip: &Path) -> Result<PathBuf, Box<dyn Error>> {
 
 /// Writes frames as an imported session, `times` over: a tick every 10 ms, a frame every 40.
 pub fn write(path: &Path, jpegs: &[Bytes], times: usize) -> Result<(), Box<dyn Error>> {
-    let streams =
-        [StreamSpec { id: FRONT, name: "front".to_owned(), kind: StreamKind::Camera { role: CameraRole::Front } }];
+    let streams = [StreamSpec {
+        id: FRONT,
+        name: "front".to_owned(),
+        kind: StreamKind::Camera { role: CameraRole::Front, geometry: CameraGeometry::default() },
+    }];
     let info = session_info::describe(Origin::Import, &Config::default(), &streams, Default::default());
     let mut writer = SegmentWriter::create(path, &info)?;
     let (mut tick, mut seq) = (0, 0);

@@ -194,7 +194,8 @@ impl Config {
     /// The device streams, numbered from 1: cameras, microphones, satellite receivers, range sensors, each in the
     /// order of the file.
     pub fn streams(&self) -> Vec<StreamSpec> {
-        let cameras = self.camera.iter().map(|camera| StreamKind::Camera { role: camera.role });
+        let cameras =
+            self.camera.iter().map(|camera| StreamKind::Camera { role: camera.role, geometry: camera.geometry });
         let microphones = self.microphone.iter().map(|_| StreamKind::Microphone);
         let gps = self.gps.iter().map(|_| StreamKind::Gps);
         let ranges = self.range.iter().map(|range| StreamKind::Range { protocol: range.protocol });

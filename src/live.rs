@@ -252,6 +252,7 @@ fn simulated(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Simula
             let mut simulator = GpsSimulator::new(drive, settings);
             Box::new(move || simulator.next())
         }
+        StreamKind::Truth => return Err(unknown()),
         StreamKind::Range { protocol } => {
             let range = config.range.iter().find(|range| range.name == spec.name).ok_or_else(unknown)?;
             let settings = RangeSettings { rate_hz: range.rate_hz, protocol: *protocol };
@@ -278,7 +279,9 @@ impl Devices {
             let (capacity, policy) = match spec.kind {
                 StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
                 StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
-                StreamKind::Gps | StreamKind::Range { .. } => (WAITING_SERIAL, DropPolicy::KeepOldest),
+                StreamKind::Gps | StreamKind::Range { .. } | StreamKind::Truth => {
+                    (WAITING_SERIAL, DropPolicy::KeepOldest)
+                }
             };
             let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
             devices.push((spec.name.clone(), simulated(config, spec, &drive)?, outlet));

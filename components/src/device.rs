@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::{Voice, VoiceBuffer};
 use crate::frame::Gate;
+use crate::geometry::CameraGeometry;
 use crate::perception::{EgoLane, Obstacles};
 use crate::position::GpsState;
 use crate::range::{RangeProtocol, RangeState};
@@ -29,6 +30,8 @@ pub enum CameraRole {
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,
+    /// How it is mounted.
+    pub geometry: CameraGeometry,
 }
 
 /// A microphone.

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::device::{CameraRole, LinkState};
+use crate::geometry::CameraGeometry;
 use crate::id::{StableId, StreamId};
 use crate::job::{JobId, JobOutput};
 use crate::range::RangeProtocol;
 use crate::time::{Mono, UtcOffset};
+use crate::truth::Truth;
 
 /// When a sample was taken, and its number.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub enum StreamKind {
     Camera {
         /// Where the camera looks.
         role: CameraRole,
+        /// How it is mounted.
+        geometry: CameraGeometry,
     },
     /// 16 kHz mono sound.
     Microphone,
@@ -41,6 +45,8 @@ pub enum StreamKind {
         /// How the sensor speaks.
         protocol: RangeProtocol,
     },
+    /// What a simulator knows to be true. Not a device: nothing in the world stands for it.
+    Truth,
 }
 
 /// One device stream of a session.
@@ -99,6 +105,8 @@ pub enum Payload {
     Audio(Bytes),
     /// Bytes of a serial device, cut anywhere.
     Serial(Bytes),
+    /// What a simulator knows to be true. It is journalled, and enters the world nowhere.
+    Truth(Box<Truth>),
     /// Items that a full queue dropped since the last tick.
     Dropped {
         /// What the queue does when full.
@@ -162,6 +170,7 @@ impl Payload {
             Self::Frame(_) => "frame",
             Self::Audio(_) => "audio",
             Self::Serial(_) => "serial",
+            Self::Truth(_) => "truth",
             Self::Dropped { .. } => "dropped",
             Self::Link(_) => "link",
             Self::JobDone { .. } => "job_done",

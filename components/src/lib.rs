@@ -12,6 +12,7 @@
 pub mod audio;
 pub mod device;
 pub mod frame;
+pub mod geometry;
 pub mod id;
 pub mod input;
 pub mod job;
@@ -22,12 +23,14 @@ pub mod phase;
 pub mod position;
 pub mod range;
 pub mod time;
+pub mod truth;
 
 pub mod prelude {
     //! Everything a system usually needs.
     pub use crate::audio::*;
     pub use crate::device::*;
     pub use crate::frame::*;
+    pub use crate::geometry::*;
     pub use crate::id::*;
     pub use crate::input::*;
     pub use crate::job::*;
@@ -38,4 +41,5 @@ pub mod prelude {
     pub use crate::position::*;
     pub use crate::range::*;
     pub use crate::time::*;
+    pub use crate::truth::*;
 }

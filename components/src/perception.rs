@@ -6,6 +6,7 @@ use bevy_ecs::component::Component;
 use bevy_ecs::resource::Resource;
 use serde::{Deserialize, Serialize};
 
+use crate::geometry::LaneGeometry;
 use crate::id::{StableId, StreamId};
 use crate::time::Mono;
 
@@ -95,6 +96,19 @@ pub struct ImagePoint {
     pub y: f32,
 }
 
+/// Where a lane estimate comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneSource {
+    /// Nowhere: nothing was looked at yet.
+    #[default]
+    None,
+    /// The mask of a segmentation model.
+    Model,
+    /// The classical estimator, which needs no model.
+    Classical,
+}
+
 /// The lines beside the vehicle in one frame. Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneEstimate {
@@ -104,6 +118,10 @@ pub struct LaneEstimate {
     pub right: Option<Vec<ImagePoint>>,
     /// Share of the looked-at rows in which both lines were seen, 0 to 1.
     pub confidence: f32,
+    /// The lane in metres; none where it is not claimed.
+    pub geometry: Option<LaneGeometry>,
+    /// Where it comes from.
+    pub source: LaneSource,
 }
 
 /// What an obstacle is (a coarse view of the COCO classes).

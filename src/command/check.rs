@@ -90,6 +90,7 @@ fn summary(config: &Config) -> String {
                 .iter()
                 .find(|gps| gps.name == stream.name)
                 .map(|gps| format!("satellite receiver{}", source(gps.source))),
+            StreamKind::Truth => Some("what the simulation knows to be true".to_owned()),
             StreamKind::Range { protocol } => {
                 config.range.iter().find(|range| range.name == stream.name).map(|range| {
                     let protocol = format!("{protocol:?}").to_lowercase();

@@ -135,7 +135,10 @@ fn open(args: &ImportArgs, config: &Config) -> Result<(Vec<StreamSpec>, Sources)
         sources.push((id, reader));
     };
     let camera = config.camera.first();
-    let picture = || StreamKind::Camera { role: camera.map_or(CameraRole::Front, |camera| camera.role) };
+    let picture = || StreamKind::Camera {
+        role: camera.map_or(CameraRole::Front, |camera| camera.role),
+        geometry: camera.map_or_else(CameraGeometry::default, |camera| camera.geometry),
+    };
     let camera_name = camera.map(|camera| camera.name.as_str());
     if let Some(path) = &args.video {
         add(camera_name, "front", picture(), Box::new(Video::open(path)?));

@@ -1,7 +1,7 @@
 //! Devices of the config: cameras, microphones, satellite receivers, range sensors.
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::prelude::{CameraRole, RangeProtocol};
+use waywarden_components::prelude::{CameraGeometry, CameraRole, RangeProtocol};
 
 /// Where a device's data come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct Camera {
     pub fps: f64,
     /// Simulated pictures that are drawn before the start and then shown over and over.
     pub loop_frames: u32,
+    /// How it is mounted.
+    pub geometry: CameraGeometry,
 }
 
 impl Default for Camera {
@@ -42,6 +44,7 @@ impl Default for Camera {
             height: 720,
             fps: 30.0,
             loop_frames: 60,
+            geometry: CameraGeometry::default(),
         }
     }
 }

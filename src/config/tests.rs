@@ -73,7 +73,15 @@ fn keys(config: &Config) -> Vec<(String, String, Value)> {
     for (section, value) in sections {
         let table = if let Value::Array(items) = value { items[0].clone() } else { value };
         for (key, value) in table.as_object().unwrap() {
-            keys.push((section.clone(), key.clone(), value.clone()));
+            match value {
+                // A table of a device: a section of its own in the manual.
+                Value::Object(inner) if section != "model" => {
+                    let inner =
+                        inner.iter().map(|(name, value)| (format!("{section}.{key}"), name.clone(), value.clone()));
+                    keys.extend(inner);
+                }
+                _ => keys.push((section.clone(), key.clone(), value.clone())),
+            }
         }
     }
     keys

@@ -47,10 +47,11 @@ pub fn spawn(world: &mut World, streams: &[StreamSpec]) {
     for spec in streams {
         let id = StableId::device(spec.id);
         match &spec.kind {
-            StreamKind::Camera { role } => world.spawn((id, Camera { role: *role })),
+            StreamKind::Camera { role, geometry } => world.spawn((id, Camera { role: *role, geometry: *geometry })),
             StreamKind::Microphone => world.spawn((id, Microphone)),
             StreamKind::Gps => world.spawn((id, GpsReceiver)),
             StreamKind::Range { protocol } => world.spawn((id, RangeSensor { protocol: *protocol })),
+            StreamKind::Truth => continue,
         };
     }
     index(world);

@@ -115,6 +115,8 @@ fn admit(world: &mut World, input: &Input) {
             count(world, *stream, *captured, bytes.len());
             write(world, SerialBytes { stream: *stream, captured: *captured, bytes: bytes.clone() });
         }
+        // What perceives must not know the answer.
+        Payload::Truth(_) => {}
         Payload::Dropped { policy, count } => {
             if let Some(mut counters) = device::<Counters>(world, *stream) {
                 counters.dropped = counters.dropped.saturating_add(*count);

@@ -43,7 +43,7 @@ pub fn trace(masks: &RoadMasks, width: u32, height: u32) -> LaneEstimate {
     }
     let confidence = both as f32 / looked.max(1) as f32;
     let keep = |side: Side| (confidence >= LEAST_CONFIDENCE && side.points.len() > 1).then_some(side.points);
-    LaneEstimate { left: keep(left), right: keep(right), confidence }
+    LaneEstimate { left: keep(left), right: keep(right), confidence, geometry: None, source: LaneSource::Model }
 }
 
 struct Side {
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn claims_nothing_without_lines() {
         let empty = RoadMasks { drivable: Mask::default(), lines: Mask::encode(640, 360, |_, _| false) };
-        assert_eq!(trace(&empty, 1280, 720), LaneEstimate::default());
+        assert_eq!(trace(&empty, 1280, 720), LaneEstimate { source: LaneSource::Model, ..LaneEstimate::default() });
         assert_eq!(trace(&RoadMasks::default(), 1280, 720), LaneEstimate::default());
     }
 

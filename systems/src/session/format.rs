@@ -33,7 +33,7 @@ pub fn sample_topic(spec: &StreamSpec) -> Option<String> {
     match spec.kind {
         StreamKind::Camera { .. } => Some(format!("/{}/image", spec.name)),
         StreamKind::Microphone => Some(format!("/{}/audio", spec.name)),
-        StreamKind::Gps | StreamKind::Range { .. } => None,
+        StreamKind::Gps | StreamKind::Range { .. } | StreamKind::Truth => None,
     }
 }
 
@@ -143,6 +143,8 @@ pub enum JournalPayload {
     Audio,
     /// Bytes of a serial device.
     Serial(Bytes),
+    /// See [`Payload::Truth`].
+    Truth(Box<Truth>),
     /// See [`Payload::Dropped`].
     Dropped {
         /// The policy of the queue.
@@ -229,6 +231,7 @@ impl JournalInput {
             Payload::Frame(_) => JournalPayload::Frame,
             Payload::Audio(_) => JournalPayload::Audio,
             Payload::Serial(bytes) => JournalPayload::Serial(bytes),
+            Payload::Truth(truth) => JournalPayload::Truth(truth),
             Payload::Dropped { policy, count } => JournalPayload::Dropped { policy, count },
             Payload::Link(state) => JournalPayload::Link(state),
             Payload::JobDone { job, frame, took_ns, output } => JournalPayload::JobDone { job, frame, took_ns, output },
@@ -248,6 +251,7 @@ impl JournalInput {
             JournalPayload::Frame => Payload::Frame(sample(stream, self.seq)?),
             JournalPayload::Audio => Payload::Audio(sample(stream, self.seq)?),
             JournalPayload::Serial(bytes) => Payload::Serial(bytes),
+            JournalPayload::Truth(truth) => Payload::Truth(truth),
             JournalPayload::Dropped { policy, count } => Payload::Dropped { policy, count },
             JournalPayload::Link(state) => Payload::Link(state),
             JournalPayload::JobDone { job, frame, took_ns, output } => Payload::JobDone { job, frame, took_ns, output },
