@@ -25,7 +25,9 @@ pub fn run() -> Outcome {
     let cores = thread::available_parallelism()?.get();
     std::fs::write(
         &config,
-        format!("threads.jobs = {cores}\nsegmentation.rate_hz = 100\ndetection.rate_hz = 100\ngate.threshold = 0\n"),
+        format!(
+            "threads.jobs = {cores}\ncamera = [{{ loop_frames = 60 }}]\nsegmentation.rate_hz = 100\ndetection.rate_hz = 100\ngate.threshold = 0\n"
+        ),
     )?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_waywarden"));
     command.args(["run", "--simulate", "--json", "--duration", &seconds.to_string(), "--config"]).arg(&config);

@@ -11,8 +11,8 @@ use waywarden::session_info;
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::Incoming;
 use waywarden_systems::session::{Origin, Record, SegmentWriter, SessionReader};
-use waywarden_systems::simulate::Drive;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
+use waywarden_systems::simulate::{Drive, Scenario};
 
 /// The front camera of a session made here.
 const FRONT: StreamId = StreamId(1);
@@ -26,8 +26,9 @@ pub fn make(folder: &Path, quick: bool) -> Result<(PathBuf, String), Box<dyn Err
     }
     let (size, seconds) = if quick { ((320, 180), 2) } else { ((1280, 720), 40) };
     let (width, height) = size;
-    let settings = CameraSettings { width, height, fps: 25.0, loop_frames: Some(25 * seconds.min(10)) };
-    let mut camera = CameraSimulator::new(&Drive::new(1), settings)?;
+    let loop_frames = Some(25 * seconds.min(10));
+    let settings = CameraSettings { width, height, fps: 25.0, loop_frames, ..CameraSettings::default() };
+    let mut camera = CameraSimulator::new(&Drive::new(&Scenario::default(), 1), settings)?;
     let jpegs: Vec<Bytes> = (0..25 * seconds)
         .filter_map(|_| match camera.next().payload {
             Payload::Frame(jpeg) => Some(jpeg),

@@ -13,8 +13,8 @@ use waywarden_systems::record::{Destination, Recorder, RecorderSettings};
 use waywarden_systems::registry::digest_world;
 use waywarden_systems::replay::Prepared;
 use waywarden_systems::session::Origin;
-use waywarden_systems::simulate::Drive;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
+use waywarden_systems::simulate::{Drive, Scenario};
 use waywarden_systems::tick::{Stages, TickPlugin};
 
 use crate::report::{Outcome, Report, check, median, quick, timed};
@@ -29,8 +29,8 @@ const SENTENCES: &[u8] = b"$GPRMC,120000.00,A,4807.038,N,01131.000,E,022.4,084.4
 pub fn run() -> Outcome {
     let (rounds, ticks) = if quick() { (1, 50) } else { (9, 4000) };
     let mut camera = CameraSimulator::new(
-        &Drive::new(1),
-        CameraSettings { width: 1280, height: 720, fps: 25.0, loop_frames: Some(4) },
+        &Drive::new(&Scenario::default(), 1),
+        CameraSettings { fps: 25.0, loop_frames: Some(4), ..CameraSettings::default() },
     )?;
     let pictures: Vec<Payload> = (0..4).map(|_| camera.next().payload).collect();
     let sound = Payload::Audio(Bytes::from(vec![0; 640]));

@@ -76,6 +76,16 @@ pub struct Config {
     pub log: Log,
 }
 
+impl parse::Document for Config {
+    fn manual() -> explain::Manual {
+        explain::manual()
+    }
+
+    fn violations(&self, relations: bool) -> Vec<check::Violation> {
+        check::violations(self, relations)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -109,14 +119,8 @@ impl Config {
     /// [`Config::from_toml`] refuses.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let origin = path.display().to_string();
-        let mut bytes = Vec::new();
-        // One byte more than allowed is asked for, so that a file without a known size is bounded as well.
-        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-        if let Err(error) = read {
-            let hint = "name an existing TOML file with --config, or leave it out to use the defaults";
-            return Err(Problem::of_file(&origin, format!("cannot be read: {error}"), hint).into());
-        }
-        Self::from_bytes(&bytes, &origin)
+        let hint = "name an existing TOML file with --config, or leave it out to use the defaults";
+        Self::from_bytes(&read(path, hint)?, &origin)
     }
 
     /// Reads a config from the bytes of a file; `origin` is what the file is called in messages.
@@ -125,17 +129,7 @@ impl Config {
     ///
     /// See [`Config::load`].
     pub fn from_bytes(bytes: &[u8], origin: &str) -> Result<Self, ConfigError> {
-        if bytes.len() as u64 > MAX_BYTES {
-            let message = format!("is larger than {MAX_BYTES} bytes");
-            return Err(Problem::of_file(origin, message, "is this really a config file?").into());
-        }
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::from_toml(text, origin),
-            Err(error) => {
-                let message = "not UTF-8 text".to_owned();
-                Err(Problem::at_byte(origin, bytes, error.valid_up_to(), message, "save the file as UTF-8").into())
-            }
-        }
+        Self::from_toml(text_of(bytes, origin)?, origin)
     }
 
     /// Reads a config from TOML; `origin` is what the text is called in messages.
@@ -224,6 +218,31 @@ impl Config {
             .map(|(id, (name, kind))| StreamSpec { id: StreamId(id), name, kind })
             .collect()
     }
+}
+
+/// The bytes of a file, and one more than allowed at most.
+fn read(path: &Path, hint: &str) -> Result<Vec<u8>, ConfigError> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed is asked for, so that a file without a known size is bounded as well.
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(error) => {
+            Err(Problem::of_file(&path.display().to_string(), format!("cannot be read: {error}"), hint).into())
+        }
+    }
+}
+
+/// The text of a file.
+fn text_of<'a>(bytes: &'a [u8], origin: &str) -> Result<&'a str, ConfigError> {
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("is larger than {MAX_BYTES} bytes");
+        return Err(Problem::of_file(origin, message, "is this really a config file?").into());
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let message = "not UTF-8 text".to_owned();
+        Problem::at_byte(origin, bytes, error.valid_up_to(), message, "save the file as UTF-8").into()
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(Config::from_toml(&text, "again.toml").as_ref(), Ok(&config));
             let simulated = config.simulated();
             simulated.validate("simulated").expect("simulated devices are devices");
-            assert_eq!(simulated.streams().len(), simulated.names().count());
+            let truth = usize::from(simulated.true_camera().is_some());
+            assert_eq!(simulated.streams().len(), simulated.names().count() + truth);
         }
         Err(error) => {
             assert!((1..=20).contains(&error.problems.len()));

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use waywarden_components::prelude::JobRole;
 
-use super::Config;
-use super::explain::allowed;
+use super::explain::{Manual, allowed, manual};
 use super::limits::Limit;
 use super::path::Path;
+use super::{Config, scenario};
 
 /// Longest name of a device or model, in characters.
 const MAX_NAME: usize = 32;
@@ -31,44 +31,47 @@ pub(super) fn violations(config: &Config, relations: bool) -> Vec<Violation> {
     let mut found = Vec::new();
     // JSON, because it takes any number that the config's types can hold.
     let values = serde_json::to_value(config).unwrap_or(Value::Null);
-    check_ranges(&values, &Path::default(), &mut found);
-    check_lists(&values, &mut found);
+    check_ranges(&manual(), &values, &Path::default(), &mut found);
+    check_lists(&super::LISTS, &values, MAX_DEVICES, &mut found);
     check_names(config, &mut found);
     check_models(config, &mut found);
+    check_scenario(config, &mut found);
     if relations && found.is_empty() {
         check_relations(config, &mut found);
     }
     found
 }
 
-fn check_ranges(value: &Value, path: &Path, found: &mut Vec<Violation>) {
+pub(super) fn check_ranges(manual: &Manual, value: &Value, path: &Path, found: &mut Vec<Violation>) {
     match value {
-        Value::Object(table) => table.iter().for_each(|(key, value)| check_ranges(value, &path.key(key), found)),
+        Value::Object(table) => {
+            table.iter().for_each(|(key, value)| check_ranges(manual, value, &path.key(key), found))
+        }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, value)| check_ranges(value, &path.index(i), found));
+            items.iter().enumerate().for_each(|(i, value)| check_ranges(manual, value, &path.index(i), found));
         }
         // JSON has no infinity and no not-a-number; both become null.
         Value::Number(_) | Value::Null => {
             let general = path.general();
-            let Some(limit) = Limit::of(&general) else { return };
+            let Some(limit) = Limit::among(manual.limits, &general) else { return };
             if !value.as_f64().is_some_and(|number| limit.allows(number)) {
                 let shown = if value.is_null() { "not a finite number".to_owned() } else { format!("{value}") };
                 let message = format!("`{general}` is {shown}, which is outside {limit}");
-                found.push(Violation { path: path.clone(), message, hint: allowed(&general) });
+                found.push(Violation { path: path.clone(), message, hint: allowed(manual, &general) });
             }
         }
         _ => {}
     }
 }
 
-fn check_lists(values: &Value, found: &mut Vec<Violation>) {
-    for key in super::LISTS {
+pub(super) fn check_lists(lists: &[&str], values: &Value, most: usize, found: &mut Vec<Violation>) {
+    for &key in lists {
         let length = values.get(key).and_then(Value::as_array).map_or(0, Vec::len);
-        if length > MAX_DEVICES {
+        if length > most {
             found.push(Violation {
-                path: Path::default().key(key).index(MAX_DEVICES),
+                path: Path::default().key(key).index(most),
                 message: format!("{length} times [[{key}]]"),
-                hint: format!("at most {MAX_DEVICES} of a kind"),
+                hint: format!("at most {most} of a kind"),
             });
         }
     }
@@ -135,9 +138,20 @@ fn check_models(config: &Config, found: &mut Vec<Violation>) {
     for (section, name) in [("segmentation", &config.segmentation.model), ("detection", &config.detection.model)] {
         if !is_name(name) {
             let message = format!("\"{}\" is no model's name", name.escape_debug());
-            let hint = format!("{}, or the name of a [[model]]", allowed(&format!("{section}.model")));
+            let hint = format!("{}, or the name of a [[model]]", allowed(&manual(), &format!("{section}.model")));
             found.push(Violation { path: Path::default().key(section).key("model"), message, hint });
         }
+    }
+}
+
+fn check_scenario(config: &Config, found: &mut Vec<Violation>) {
+    let name = &config.simulation.scenario;
+    if !scenario::is_file(name) && !scenario::names().any(|known| known == name) {
+        found.push(Violation {
+            path: Path::default().key("simulation").key("scenario"),
+            message: format!("there is no scenario \"{}\"", name.escape_debug()),
+            hint: scenario::hint(),
+        });
     }
 }
 

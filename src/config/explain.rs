@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::devices::Microphone;
-use super::limits::Limit;
+use super::limits::{LIMITS, Limit};
 use super::path::Path;
 use super::{Config, LISTS};
 
@@ -18,9 +18,28 @@ static DEFAULTS: LazyLock<Value> = LazyLock::new(|| {
     serde_json::to_value(config).unwrap_or(Value::Null)
 });
 
+/// What may stand in a document.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manual {
+    /// Its numbers.
+    pub(super) limits: &'static [Limit],
+    /// Its defaults; a list holds one item.
+    pub(super) defaults: &'static Value,
+    /// Its lists.
+    pub(super) lists: &'static [&'static str],
+    /// Where all of it is explained.
+    pub(super) reference: &'static str,
+}
+
+/// The manual of the config.
+pub(super) fn manual() -> Manual {
+    let reference = "see the reference: `waywarden check --print-default`";
+    Manual { limits: LIMITS, defaults: &DEFAULTS, lists: &LISTS, reference }
+}
+
 /// The default of the key `general` (`gate.threshold`, `camera.fps`) as TOML writes it.
-pub(super) fn default_of(general: &str) -> Option<String> {
-    let value = general.split('.').try_fold(&*DEFAULTS, |value, key| {
+pub(super) fn default_of(manual: &Manual, general: &str) -> Option<String> {
+    let value = general.split('.').try_fold(manual.defaults, |value, key| {
         let table = if let Value::Array(items) = value { items.first()? } else { value };
         table.get(key)
     })?;
@@ -31,11 +50,11 @@ pub(super) fn default_of(general: &str) -> Option<String> {
 }
 
 /// What may stand at the key `general`: its range and its default.
-pub(super) fn allowed(general: &str) -> String {
-    let range = Limit::of(general).map(|limit| format!("allowed: {limit}"));
-    let default = default_of(general).map(|default| format!("default: {default}"));
+pub(super) fn allowed(manual: &Manual, general: &str) -> String {
+    let range = Limit::among(manual.limits, general).map(|limit| format!("allowed: {limit}"));
+    let default = default_of(manual, general).map(|default| format!("default: {default}"));
     let both: Vec<String> = range.into_iter().chain(default).collect();
-    if both.is_empty() { "see the reference: `waywarden check --print-default`".to_owned() } else { both.join("; ") }
+    if both.is_empty() { manual.reference.to_owned() } else { both.join("; ") }
 }
 
 /// The word of `words` that `wrong` was probably meant to be.
@@ -60,7 +79,7 @@ fn hint_of_words(wrong: &str, right: &[&str], title: &str) -> String {
 }
 
 /// Message and hint for what serde said of the key or value at `path`.
-pub(super) fn explain(said: &str, path: Option<&Path>) -> (String, String) {
+pub(super) fn explain(manual: &Manual, said: &str, path: Option<&Path>) -> (String, String) {
     let general = path.map_or(String::new(), Path::general);
     let header = path.and_then(Path::header);
     if said.starts_with("unknown field") {
@@ -94,14 +113,14 @@ pub(super) fn explain(said: &str, path: Option<&Path>) -> (String, String) {
         };
         let hint = match expected {
             "a section" => format!("write [{general}] on a line of its own, and its keys below"),
-            "a list" if LISTS.contains(&general.as_str()) => {
+            "a list" if manual.lists.contains(&general.as_str()) => {
                 format!("write [[{general}]] with two brackets, once for each")
             }
-            _ => allowed(&general),
+            _ => allowed(manual, &general),
         };
         return (message, hint);
     }
-    (said.to_owned(), allowed(&general))
+    (said.to_owned(), allowed(manual, &general))
 }
 
 /// The key that serde misses, if that is what it said.

@@ -15,7 +15,7 @@ pub struct Limit {
     pub unit: &'static str,
 }
 
-const fn limit(key: &'static str, min: f64, max: f64, unit: &'static str) -> Limit {
+pub(super) const fn limit(key: &'static str, min: f64, max: f64, unit: &'static str) -> Limit {
     Limit { key, min, max, unit }
 }
 
@@ -72,7 +72,12 @@ pub const LIMITS: &[Limit] = &[
 impl Limit {
     /// The limit of `key`, if that is a number.
     pub fn of(key: &str) -> Option<&'static Limit> {
-        LIMITS.iter().find(|limit| limit.key == key)
+        Self::among(LIMITS, key)
+    }
+
+    /// The limit of `key` among `limits`.
+    pub(super) fn among(limits: &'static [Limit], key: &str) -> Option<&'static Limit> {
+        limits.iter().find(|limit| limit.key == key)
     }
 
     /// Whether `value` keeps it. Not-a-number never does.

@@ -1,22 +1,31 @@
-//! From text to a config, with all its mistakes.
+//! From text to a config or another document, with all its mistakes.
 //!
 //! Serde alone knows the keys and their types, and it stops at the first mistake. So each mistake is noted, taken out
 //! of the parsed document and the rest read again, until what is left is right; then its values are checked.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, Deserializer};
 
-use super::check;
-use super::explain::{explain, missing_key, syntax_hint};
+use super::check::Violation;
+use super::explain::{Manual, explain, missing_key, syntax_hint};
+use super::path::Path;
 use super::path::{find, locate, remove};
 use super::problem::{ConfigError, Problem};
-use super::{Config, path::Path};
 
 /// Problems that are listed at most; nobody reads more, and a hostile file could have a hundred thousand.
 const MAX_PROBLEMS: usize = 20;
 
-/// Reads a config; see [`Config::from_toml`].
-pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
+/// Something that is written in TOML.
+pub(super) trait Document: DeserializeOwned {
+    /// What may stand in it.
+    fn manual() -> Manual;
+
+    /// All its values that make no sense; how they stand to each other is looked at if `relations` says so.
+    fn violations(&self, relations: bool) -> Vec<Violation>;
+}
+
+/// Reads a document; see [`super::Config::from_toml`].
+pub(super) fn parse<D: Document>(text: &str, origin: &str) -> Result<D, ConfigError> {
     let (mut root, errors) = DeTable::parse_recoverable(text);
     let mut problems: Vec<(usize, Problem)> = Vec::new();
     let mut note = |offset: usize, message: String, hint: String, key: String| {
@@ -25,19 +34,20 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
         problems.len() < MAX_PROBLEMS
     };
 
+    let manual = D::manual();
     // Where the text is not TOML, what the parser saved of it would only give mistakes that are none.
     for error in errors.iter().take(MAX_PROBLEMS) {
         let offset = error.span().map_or(0, |span| span.start);
         note(offset, error.message().to_owned(), syntax_hint(error.message()), String::new());
     }
-    let mut config = None;
+    let mut document: Option<D> = None;
     let mut go_on = errors.is_empty();
     let mut mistyped = false;
     let mut removed: Vec<Path> = Vec::new();
     while go_on {
-        let error = match Config::deserialize(Deserializer::from(root.clone())) {
+        let error = match D::deserialize(Deserializer::from(root.clone())) {
             Ok(read) => {
-                config = Some(read);
+                document = Some(read);
                 break;
             }
             Err(error) => error,
@@ -49,7 +59,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
         let consequence =
             path.as_ref().zip(missing_key(error.message())).is_some_and(|(path, key)| removed.contains(&path.key(key)));
         if !consequence {
-            let (message, hint) = explain(error.message(), path.as_ref());
+            let (message, hint) = explain(&manual, error.message(), path.as_ref());
             go_on = note(span.start, message, hint, path.as_ref().map_or(String::new(), Path::to_string));
         }
         match path {
@@ -61,17 +71,17 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
             _ => go_on = false,
         }
     }
-    if let Some(config) = &config {
+    if let Some(document) = &document {
         // With a mistyped value taken out, how values stand to each other says nothing.
-        for violation in check::violations(config, !mistyped) {
+        for violation in document.violations(!mistyped) {
             let offset = locate(root.get_ref(), &violation.path.0).map_or(0, |span| span.start);
             if !note(offset, violation.message, violation.hint, violation.path.to_string()) {
                 break;
             }
         }
     }
-    match config {
-        Some(config) if problems.is_empty() => Ok(config),
+    match document {
+        Some(document) if problems.is_empty() => Ok(document),
         _ => {
             problems.sort_by_key(|(offset, _)| *offset);
             Err(ConfigError { problems: problems.into_iter().map(|(_, problem)| problem).collect() })
@@ -79,9 +89,10 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
     }
 }
 
-/// Checks the values of a config that has no text; see [`Config::validate`].
-pub(super) fn validate(config: &Config, origin: &str) -> Result<(), ConfigError> {
-    let problems: Vec<Problem> = check::violations(config, true)
+/// Checks the values of a document that has no text; see [`super::Config::validate`].
+pub(super) fn validate(document: &impl Document, origin: &str) -> Result<(), ConfigError> {
+    let problems: Vec<Problem> = document
+        .violations(true)
         .into_iter()
         .take(MAX_PROBLEMS)
         .map(|violation| {

@@ -393,15 +393,21 @@ fn many_mistakes_in_a_large_file_are_found_quickly() {
 fn streams_are_numbered_in_a_fixed_order() {
     let streams = Config::default().simulated().streams();
     let found: Vec<_> = streams.iter().map(|stream| (stream.id.0, stream.name.as_str())).collect();
-    assert_eq!(found, [(1, "front"), (2, "microphone"), (3, "gps"), (4, "range")]);
+    assert_eq!(found, [(1, "front"), (2, "microphone"), (3, "gps"), (4, "range"), (5, "truth")]);
     assert_eq!(streams[1].kind, StreamKind::Microphone);
-    assert_eq!(Config::default().streams().len(), 3, "nobody is listened to by default");
+    assert_eq!(streams[4].kind, StreamKind::Truth);
+    assert_eq!(Config::default().streams().len(), 4, "nobody is listened to by default");
+    let mut repeats = Config::default();
+    repeats.camera[0].loop_frames = 60;
+    assert_eq!(repeats.streams().len(), 3, "pictures that are repeated have no truth");
 }
 
 #[test]
 fn a_simulated_microphone_finds_a_free_name() {
     let mut config = Config::default();
     config.gps[0].name = "microphone".into();
+    config.range[0].name = "truth".into();
+    assert_eq!(config.streams()[3].name, "truth-simulated");
     assert_eq!(config.simulated().validate("simulated"), Ok(()));
 }
 

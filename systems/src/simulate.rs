@@ -35,3 +35,6 @@ pub use truth::TruthSimulator;
 fn nth_nanos(n: u64, rate: f64) -> u64 {
     (n as f64 * 1e9 / rate).round() as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use foxglove::messages::{
     Color, CompressedImage, ImageAnnotations, KeyValuePair, LocationFix, Log, Point2, PointsAnnotation, RawAudio,
     TextAnnotation, Timestamp, location_fix, log, points_annotation,
 };
+use serde_json::json;
 use waywarden_components::prelude::*;
 
 use crate::registry::Change;
@@ -24,20 +25,25 @@ pub struct Published {
     pub topic: String,
     /// Schema of the message.
     pub schema: Option<foxglove::Schema>,
-    /// Protobuf bytes.
+    /// How it is encoded, as MCAP calls it.
+    pub encoding: &'static str,
+    /// Its bytes.
     pub data: Bytes,
 }
 
 fn published<M: Encode>(topic: String, message: &M) -> Option<Published> {
     let mut data = BytesMut::with_capacity(message.encoded_len().unwrap_or_default());
     message.encode(&mut data).ok()?;
-    Some(Published { topic, schema: M::get_schema(), data: data.freeze() })
+    Some(Published { topic, schema: M::get_schema(), encoding: "protobuf", data: data.freeze() })
 }
 
 /// Red, for warnings and everything in the way.
 const RED: Color = Color { r: 1.0, g: 0.25, b: 0.2, a: 1.0 };
 /// Green, for the ego lane.
 const GREEN: Color = Color { r: 0.2, g: 1.0, b: 0.4, a: 1.0 };
+
+/// All that other tools need to plot it: it is an object with a time.
+const TRUTH_SCHEMA: &[u8] = br#"{"type":"object","properties":{"timestamp":{"type":"object","title":"time","properties":{"sec":{"type":"integer"},"nsec":{"type":"integer"}}}}}"#;
 
 impl Publisher {
     /// A publisher for these streams; `offset_ns` is added to monotonic times.
@@ -70,6 +76,16 @@ impl Publisher {
             format: "jpeg".to_owned(),
         };
         published(format!("/{}/image", self.name(stream)), &message)
+    }
+
+    /// What a simulator knows to be true: topic `/NAME`, JSON with the fields of [`Truth`] and the picture's `timestamp`.
+    pub fn truth(&self, stream: StreamId, at: Mono, truth: &Truth) -> Option<Published> {
+        let time = self.timestamp(at)?;
+        let mut value = serde_json::to_value(truth).ok()?;
+        value["timestamp"] = json!({ "sec": time.sec(), "nsec": time.nsec() });
+        let schema = foxglove::Schema::new("waywarden.Truth", "jsonschema", TRUTH_SCHEMA);
+        let data = Bytes::from(serde_json::to_vec(&value).ok()?);
+        Some(Published { topic: format!("/{}", self.name(stream)), schema: Some(schema), encoding: "json", data })
     }
 
     /// Sound, which is an input: topic `/NAME/audio`.

@@ -165,6 +165,7 @@ impl SegmentWriter {
             let published = match &input.payload {
                 Payload::Frame(jpeg) => self.publisher.frame(input.stream, input.captured, jpeg),
                 Payload::Audio(pcm) => self.publisher.audio(input.stream, input.captured, pcm),
+                Payload::Truth(truth) => self.publisher.truth(input.stream, input.captured, truth),
                 _ => continue,
             };
             if let Some(published) = published {
@@ -239,7 +240,10 @@ impl SegmentWriter {
                     Some(schema) => self.mcap.add_schema(&schema.name, &schema.encoding, &schema.data).map_err(wrap)?,
                     None => 0,
                 };
-                let id = self.mcap.add_channel(schema, &published.topic, "protobuf", &BTreeMap::new()).map_err(wrap)?;
+                let id = self
+                    .mcap
+                    .add_channel(schema, &published.topic, published.encoding, &BTreeMap::new())
+                    .map_err(wrap)?;
                 self.channels.insert(published.topic.clone(), id);
                 id
             }

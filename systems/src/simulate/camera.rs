@@ -1,7 +1,5 @@
 //! A simulated front camera.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use waywarden_components::geometry::CameraGeometry;
 use waywarden_components::input::Payload;
@@ -171,10 +169,78 @@ impl CameraSimulator {
         };
         TimedItem { at, payload: Payload::Frame(jpeg) }
     }
+}
 
-    /// The drive's plan, for the tests.
-    #[cfg(test)]
-    pub(super) fn plan(&self) -> &Arc<Plan> {
-        self.drive.plan()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::Scenario;
+
+    const SMALL: CameraSettings = CameraSettings {
+        width: 320,
+        height: 180,
+        fps: 20.0,
+        geometry: CameraGeometry {
+            horizontal_fov_deg: 60.0,
+            height_m: 1.3,
+            pitch_down_deg: 0.0,
+            yaw_left_deg: 0.0,
+            left_m: 0.0,
+            bumper_m: 1.7,
+        },
+        loop_frames: None,
+    };
+
+    fn frames(seed: u64, settings: CameraSettings, count: usize) -> Vec<TimedItem> {
+        let mut scenario = Scenario::built_in("motorway").unwrap();
+        scenario.faults.missed_frames = 0.0;
+        let mut camera = CameraSimulator::new(&Drive::new(&scenario, seed), settings).unwrap();
+        (0..count).map(|_| camera.next()).collect()
+    }
+
+    #[test]
+    fn frames_are_jpegs_of_a_camera_s_size() {
+        let items = frames(1, CameraSettings::default(), 3);
+        assert_eq!(items.iter().map(|item| item.at.0).collect::<Vec<_>>(), [0, 33_333_333, 66_666_667]);
+        for item in items {
+            let Payload::Frame(jpeg) = &item.payload else { panic!() };
+            let header = turbojpeg::read_header(jpeg).unwrap();
+            assert_eq!((header.width, header.height, header.subsamp), (1280, 720, turbojpeg::Subsamp::Sub2x1));
+            assert!((60_000..400_000).contains(&jpeg.len()), "{}", jpeg.len());
+        }
+    }
+
+    #[test]
+    fn repeated_frames_are_shared_and_times_go_on() {
+        let items = frames(1, CameraSettings { loop_frames: Some(3), ..SMALL }, 8);
+        let (Payload::Frame(first), Payload::Frame(fourth)) = (&items[0].payload, &items[3].payload) else { panic!() };
+        assert_eq!(first.as_ptr(), fourth.as_ptr());
+        assert_ne!(items[0].payload, items[1].payload);
+        assert_eq!(items[7].at, Mono(350_000_000));
+    }
+
+    #[test]
+    fn missed_frames_are_missed_by_all() {
+        let mut scenario = Scenario::default();
+        scenario.faults.missed_frames = 0.3;
+        let drive = Drive::new(&scenario, 1);
+        let mut truth = crate::simulate::TruthSimulator::new(&drive, &SMALL);
+        let mut camera = CameraSimulator::new(&drive, SMALL).unwrap();
+        let times: Vec<_> = (0..30).map(|_| (camera.next().at, truth.next().at)).collect();
+        assert!(times.iter().all(|(frame, truth)| frame == truth));
+        assert!((35..55).contains(&(times[29].0.0 / 50_000_000)), "{times:?}");
+    }
+
+    #[test]
+    fn unusable_settings_are_refused() {
+        for settings in [
+            CameraSettings { width: 321, ..SMALL },
+            CameraSettings { width: 0, ..SMALL },
+            CameraSettings { height: 100_000, ..SMALL },
+            CameraSettings { fps: f64::NAN, ..SMALL },
+            CameraSettings { loop_frames: Some(0), ..SMALL },
+        ] {
+            assert!(CameraSimulator::new(&Drive::new(&Scenario::default(), 1), settings).is_err(), "{settings:?}");
+        }
     }
 }

@@ -220,8 +220,8 @@ mod tests {
                         let t = f64::from(epochs) / f64::from(rate_hz);
                         let moment = drive.moment(t);
                         let (latitude, longitude) = moment.position();
-                        assert!((rmc.lat.unwrap() - latitude).abs() * 111_320.0 < 15.0, "{line}");
-                        assert!((rmc.lon.unwrap() - longitude).abs() * 80_000.0 < 15.0, "{line}");
+                        assert!((rmc.lat.unwrap() - latitude).abs() * 111_320.0 < 6.1, "{line}");
+                        assert!((rmc.lon.unwrap() - longitude).abs() * 72_000.0 < 6.1, "{line}");
                         let speed = f64::from(rmc.speed_over_ground.unwrap()) / KNOTS_A_MPS;
                         assert!((speed - moment.speed_mps()).abs() < 0.01, "{line}");
                         epochs += 1;

@@ -10,6 +10,7 @@ mod sky;
 
 use libm::{cos, sin};
 use rand_chacha::ChaCha8Rng;
+use std::cell::RefCell;
 use std::sync::Arc;
 use waywarden_components::geometry::CameraGeometry;
 
@@ -48,6 +49,27 @@ struct Cut {
     cosine: f64,
 }
 
+/// A blot of shadow on the road.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Shadow {
+    /// Its middle, along the road and left of the reference line.
+    s: f64,
+    left: f64,
+    /// Half its length and half its width.
+    along: f64,
+    across: f64,
+}
+
+/// A lamp that shines in the dusk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Lamp {
+    x: f32,
+    y: f32,
+    /// Radius in pixels.
+    radius: f32,
+    tint: Tint,
+}
+
 /// Everything that is on one picture.
 struct Stage<'a> {
     plan: &'a Plan,
@@ -56,6 +78,10 @@ struct Stage<'a> {
     view: View,
     /// What each row shows of the ground.
     rows: Vec<Option<Row>>,
+    /// Where no sun comes to on the road.
+    shadows: Vec<Shadow>,
+    /// Lamps that shine, in pixels.
+    lamps: RefCell<Vec<Lamp>>,
     /// The reference line, in the level frame of the camera: forward, left, metres ahead, heading; forward rises.
     line: Vec<[f64; 4]>,
     haze: Tint,
@@ -72,7 +98,7 @@ impl Painter {
         mut rng: ChaCha8Rng,
     ) -> Self {
         let ground = Ground::new(plan, &mut rng);
-        let sensor = Sensor::new(&plan.scenario, width, height, &mut rng);
+        let sensor = Sensor::new(&plan.scenario, &geometry, (width, height), &mut rng);
         Self { plan: plan.clone(), geometry, ground, sensor, scene: Canvas::new(width, height) }
     }
 
@@ -100,6 +126,8 @@ impl<'a> Stage<'a> {
             moment,
             view,
             rows: Vec::new(),
+            shadows: scenery::shadows(plan, moment),
+            lamps: RefCell::default(),
             line: Vec::new(),
             haze: sky,
             grain: 1.0 - 0.5 * rain,
@@ -195,6 +223,24 @@ impl<'a> Stage<'a> {
 
     fn hazed(&self, forward: f64) -> f32 {
         ground::hazed(forward, self.plan.scenario.light.rain)
+    }
+
+    /// The same for what is at `s`: there is no haze in a tunnel.
+    fn hazed_at(&self, forward: f64, s: f64) -> f32 {
+        if self.plan.road.tunnel(s).is_some() { 0.0 } else { self.hazed(forward) }
+    }
+
+    /// A lamp at a place of the vehicle's frame, so large in metres. By day nobody sees that it shines.
+    fn shine(&self, place: [f64; 3], size: f64, tint: Tint) {
+        let seen = self.view.see(place);
+        let dark = 1.0 - self.moment.daylight;
+        if dark < 0.3 || seen[0] < 2.0 {
+            return;
+        }
+        let (x, y) = self.view.pixel(seen);
+        let radius = (size * self.view.focal / seen[0]).max(0.8) * (1.0 + 2.5 * dark);
+        let lamp = Lamp { x: x as f32, y: y as f32, radius: radius as f32, tint };
+        self.lamps.borrow_mut().push(lamp);
     }
 
     /// How light the ground is at `s`.

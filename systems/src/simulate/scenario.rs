@@ -7,7 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 /// The scenarios that are compiled in: their names, and their files.
-pub const BUILT_IN: [(&str, &str); 1] = [("motorway", include_str!("../../../assets/scenarios/motorway.toml"))];
+pub const BUILT_IN: [(&str, &str); 6] = [
+    ("motorway", include_str!("../../../assets/scenarios/motorway.toml")),
+    ("town", include_str!("../../../assets/scenarios/town.toml")),
+    ("cut-in", include_str!("../../../assets/scenarios/cut-in.toml")),
+    ("hard-braking", include_str!("../../../assets/scenarios/hard-braking.toml")),
+    ("tunnel", include_str!("../../../assets/scenarios/tunnel.toml")),
+    ("parked", include_str!("../../../assets/scenarios/parked.toml")),
+];
 
 /// A simulated drive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

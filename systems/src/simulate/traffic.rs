@@ -43,10 +43,6 @@ impl Shift {
     pub fn at(&self) -> f64 {
         self.from + (self.to - self.from) * ease_gently(self.spent / self.over)
     }
-
-    pub fn is_over(&self) -> bool {
-        self.spent >= self.over
-    }
 }
 
 /// Something on the road beside the own vehicle.
@@ -439,6 +435,6 @@ mod tests {
             assert!((0.0..0.02).contains(&(shift.at() - last)));
             last = shift.at();
         }
-        assert_eq!((shift.at(), shift.is_over()), (5.25, true));
+        assert_eq!(shift.at(), 5.25);
     }
 }

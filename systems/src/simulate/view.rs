@@ -58,6 +58,7 @@ impl View {
     }
 
     /// Where a point of the vehicle's frame is in the picture, if it is before the lens.
+    #[cfg(test)]
     pub fn project(&self, point: [f64; 3]) -> Option<(f64, f64)> {
         let seen = self.see(point);
         (seen[0] >= NEAR_M).then(|| self.pixel(seen))

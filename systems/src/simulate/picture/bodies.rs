@@ -66,20 +66,39 @@ pub(super) fn draw(canvas: &mut Canvas, stage: &Stage<'_>, other: &Other) {
         let (half, long) = (other.width / 2.0 + 0.12, other.length);
         let shadow = [[-0.25, -half, 0.0], [long + 0.2, -half, 0.0], [long + 0.2, half, 0.0], [-0.25, half, 0.0]];
         let corners: Vec<[f64; 3]> = shadow.iter().map(|corner| put(*corner, at, heading)).collect();
-        fill(canvas, stage, &corners, SHADOW.lit(light), false);
+        fill(canvas, stage, &corners, SHADOW.lit(light), other.s, false);
     } else {
         let shadow = [[-0.1, -0.3, 0.0], [0.5, -0.3, 0.0], [0.5, 0.3, 0.0], [-0.1, 0.3, 0.0]];
         let corners: Vec<[f64; 3]> = shadow.iter().map(|corner| put(*corner, at, heading)).collect();
-        fill(canvas, stage, &corners, Tint(64, 128, 128).lit(light), false);
+        fill(canvas, stage, &corners, Tint(64, 128, 128).lit(light), other.s, false);
     }
     for face in faces(other) {
         let corners: Vec<[f64; 3]> = face.corners.iter().map(|corner| put(*corner, at, heading)).collect();
-        fill(canvas, stage, &corners, face.tint.lit(light), true);
+        fill(canvas, stage, &corners, face.tint.lit(light), other.s, true);
+    }
+    lamps(stage, other, at, heading);
+}
+
+/// Lets the lamps shine that look at us.
+fn lamps(stage: &Stage<'_>, other: &Other, at: [f64; 3], heading: f64) {
+    // Parked cars are dark.
+    if other.is_person() || other.speed == 0.0 && !other.is_oncoming() && other.accel == 0.0 {
+        return;
+    }
+    let comes = other.is_oncoming();
+    let tint = match (comes, other.accel < -0.6) {
+        (true, _) => Tint(255, 124, 130),
+        (false, true) => Tint(190, 100, 220),
+        (false, false) => Tint(130, 104, 200),
+    };
+    let (x, up) = if comes { (other.length, 0.68) } else { (0.0, 0.72) };
+    for side in [0.75, -0.75] {
+        stage.shine(put([x, other.width / 2.0 * side, up], at, heading), if comes { 0.16 } else { 0.09 }, tint);
     }
 }
 
-/// Fills a face given in the vehicle's frame; with `one_sided` only if it is seen from outside.
-pub(super) fn fill(canvas: &mut Canvas, stage: &Stage<'_>, corners: &[[f64; 3]], tint: Tint, one_sided: bool) {
+/// Fills a face, given in the vehicle's frame, of something at `s`; with `one_sided` only if it is seen from outside.
+pub(super) fn fill(canvas: &mut Canvas, stage: &Stage<'_>, corners: &[[f64; 3]], tint: Tint, s: f64, one_sided: bool) {
     let seen: Vec<Seen> = corners.iter().map(|corner| stage.view.see(*corner)).collect();
     let visible = clipped(&seen);
     if visible.len() < 3 {
@@ -97,7 +116,7 @@ pub(super) fn fill(canvas: &mut Canvas, stage: &Stage<'_>, corners: &[[f64; 3]],
     if one_sided && area(&pixels) >= 0.0 {
         return;
     }
-    let hazed = stage.hazed(nearest);
+    let hazed = stage.hazed_at(nearest, s);
     canvas.polygon(&pixels, tint.towards(stage.haze, hazed), |row| stage.is_hidden(row, nearest));
 }
 

@@ -77,7 +77,7 @@ impl Ground {
     }
 
     fn row(&self, canvas: &mut Canvas, stage: &Stage<'_>, row: usize, strip: Row) {
-        let (plan, view) = (stage.plan, stage.view);
+        let view = stage.view;
         let Some(cut) = stage.cut(strip.forward) else {
             canvas.span(row, 0.0, canvas.width as f32, GRASS.towards(stage.haze, stage.hazed(strip.forward)));
             return;
@@ -87,7 +87,7 @@ impl Ground {
         let across = strip.depth / view.focal;
         let first = (across * (width as f64 / 2.0 - 0.5) - cut.left) * cut.cosine;
         let step = across * cut.cosine;
-        let hazed = stage.hazed(strip.forward);
+        let hazed = stage.hazed_at(strip.forward, cut.s);
         let light = stage.ground_light(cut.s);
         // Texels are blurred over the depth of the row and over what goes by while the shutter is open.
         let blurred = strip.deep.abs() + stage.moment.speed * stage.shutter_s;
@@ -132,6 +132,9 @@ impl Ground {
             *blue = (128 + ((i32::from(tint.1) - 128) * colour + haze_blue * hazed >> 8)) as u8;
             *red = (128 + ((i32::from(tint.2) - 128) * colour + haze_red * hazed >> 8)) as u8;
         }
+        if light == 1.0 && strip.deep < 6.0 {
+            shadows(canvas, stage, row, cut.s, (first, step));
+        }
         self.paint(canvas, stage, row, strip, &cut, (first, step), blurred);
     }
 
@@ -148,7 +151,7 @@ impl Ground {
         blurred: f64,
     ) {
         let paint = &stage.plan.scenario.paint;
-        let brighter = stage.paint_gain * (1.0 - stage.hazed(strip.forward));
+        let brighter = stage.paint_gain * (1.0 - stage.hazed_at(strip.forward, cut.s));
         for (number, line) in stage.plan.road.lines.iter().enumerate() {
             let number = number as u64;
             let dashed = if line.is_dashed {
@@ -167,13 +170,31 @@ impl Ground {
             let half = paint.width_m / 2.0;
             let column = |left: f64| (first - left) / step + 0.5;
             let (left, right) = (column(line.left_m + half) as f32, column(line.left_m - half) as f32);
-            brighten(canvas, row, (left, right), strength as f32 * brighter);
+            scale(canvas, row, (left, right), 1.0 + strength as f32 * brighter);
         }
     }
 }
 
-/// Brightens a row from `left` to `right` as paint does; ends that are parts of a pixel count as parts.
-fn brighten(canvas: &mut Canvas, row: usize, (left, right): (f32, f32), by: f32) {
+/// Darkens a row where trees and bridges keep the sun away.
+fn shadows(canvas: &mut Canvas, stage: &Stage<'_>, row: usize, s: f64, (first, step): (f64, f64)) {
+    let strength = stage.plan.scenario.light.shadows * (1.0 - stage.plan.scenario.light.rain);
+    let darkness = (strength * stage.moment.daylight) as f32;
+    if darkness < 0.05 {
+        return;
+    }
+    let column = |left: f64| ((first - left) / step + 0.5) as f32;
+    for blob in &stage.shadows {
+        let off = (s - blob.s) / blob.along;
+        if off.abs() < 1.0 {
+            let half = blob.across * (1.0 - off * off).sqrt();
+            let (from, to) = (column(blob.left + half), column(blob.left - half));
+            scale(canvas, row, (from, to), 1.0 - 0.6 * darkness);
+        }
+    }
+}
+
+/// Makes a row brighter or darker from `left` to `right`; ends that are parts of a pixel count as parts.
+fn scale(canvas: &mut Canvas, row: usize, (left, right): (f32, f32), times: f32) {
     let width = canvas.width;
     let (from, to) = (left.clamp(0.0, width as f32), right.clamp(0.0, width as f32));
     if to <= from {
@@ -185,7 +206,7 @@ fn brighten(canvas: &mut Canvas, row: usize, (left, right): (f32, f32), by: f32)
         let x = (first + n) as f32;
         let share = (to.min(x + 1.0) - from.max(x)).clamp(0.0, 1.0);
         let value = f32::from(*pixel);
-        *pixel = (value * (1.0 + by * share)).min(255.0) as u8;
+        *pixel = (value * (1.0 + (times - 1.0) * share)).min(255.0) as u8;
     }
 }
 

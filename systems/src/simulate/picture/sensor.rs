@@ -2,21 +2,28 @@
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use waywarden_components::geometry::CameraGeometry;
 
-use super::Stage;
 use super::canvas::Canvas;
+use super::{Lamp, Stage};
 use crate::simulate::chance::{Swing, mix};
 use crate::simulate::drive::daylight_brightness;
 use crate::simulate::scenario::Scenario;
+use crate::simulate::view::View;
 
 /// Numbers in the table of noise; a row takes a piece of it from anywhere.
 const NOISE: usize = 1 << 16;
+
+/// How bright a picture is made by day.
+const BRIGHT: f64 = 1.15;
 
 /// Lens and sensor.
 #[derive(Clone, Debug)]
 pub(super) struct Sensor {
     /// 256 in the middle, less towards the corners.
     vignette: Vec<u16>,
+    /// Where the own headlamps shine, 0 to 255.
+    beam: Vec<u8>,
     /// Standard deviation 32.
     noise: Vec<i8>,
     /// Weight of a neighbour on each side, in 1/256.
@@ -28,7 +35,12 @@ pub(super) struct Sensor {
 }
 
 impl Sensor {
-    pub fn new(scenario: &Scenario, width: usize, height: usize, rng: &mut ChaCha8Rng) -> Self {
+    pub fn new(
+        scenario: &Scenario,
+        geometry: &CameraGeometry,
+        (width, height): (usize, usize),
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
         let camera = &scenario.camera;
         let (middle_x, middle_y) = (width as f64 / 2.0, height as f64 / 2.0);
         let corner = middle_x * middle_x + middle_y * middle_y;
@@ -40,6 +52,7 @@ impl Sensor {
                 vignette.push((256.0 * (1.0 - camera.vignetting * share)) as u16);
             }
         }
+        let beam = beam(&View::new(width, height, geometry, 0.0));
         // The sum of four even numbers is nearly normal.
         let noise = (0..NOISE + width).map(|_| {
             let sum: i32 = (0..4).map(|_| rng.random_range(-27..=27)).sum();
@@ -49,6 +62,7 @@ impl Sensor {
         let swing = camera.exposure_swing;
         Self {
             vignette,
+            beam,
             noise,
             blur: (camera.blur * 64.0) as u16,
             level: camera.noise,
@@ -64,10 +78,11 @@ impl Sensor {
         let brightness = daylight_brightness(stage.moment.daylight);
         let adapted = stage.moment.adapted;
         // A camera makes up for most of what is missing, and pays with noise.
-        let exposure = 1.0 / adapted.max(0.02);
-        let exposure = exposure.min(5.0 + 0.3 * exposure);
+        let exposure = libm::pow(adapted.max(0.02), -0.75);
         let swing: f64 = self.swings.iter().map(|swing| swing.at(stage.moment.t)).sum();
-        let gain = brightness * exposure * (1.0 + swing);
+        let gain = BRIGHT * brightness * exposure * (1.0 + swing);
+        // By day headlamps make no difference.
+        let lamps = (BRIGHT * (0.45 - brightness).max(0.0) * exposure * 256.0) as u32;
         let noise = (self.level * exposure.sqrt() * 4.0).min(120.0) as i32;
         let gain = (gain * 256.0).clamp(0.0, 4096.0) as u32;
         planes.clear();
@@ -79,16 +94,27 @@ impl Sensor {
             let noises = &self.noise[start..start + width];
             let vignette = &self.vignette[y * width..][..width];
             let middle = &self.row[1..=width];
-            let row = middle.iter().zip(vignette).zip(noises).map(|((&value, &dark), &speck)| {
-                let value = (u32::from(value) * u32::from(dark) >> 8) * gain >> 8;
-                (value as i32 + (i32::from(speck) * noise >> 7)).clamp(0, 255) as u8
-            });
-            planes.extend(row);
+            let values = middle.iter().zip(vignette).zip(noises);
+            let speckled = |value: u32, speck: i8| (value as i32 + (i32::from(speck) * noise >> 7)).clamp(0, 255) as u8;
+            if lamps == 0 {
+                planes.extend(values.map(|((&value, &dark), &speck)| {
+                    speckled((u32::from(value) * u32::from(dark) >> 8) * gain >> 8, speck)
+                }));
+            } else {
+                let beam = &self.beam[y * width..][..width];
+                planes.extend(values.zip(beam).map(|(((&value, &dark), &speck), &beam)| {
+                    let light = gain + (u32::from(beam) * lamps >> 8);
+                    speckled((u32::from(value) * u32::from(dark) >> 8) * light >> 8, speck)
+                }));
+            }
         }
         let colour = 256i32.min(gain as i32);
         let chroma = |value: &u8| (128 + ((i32::from(*value) - 128) * colour >> 8)) as u8;
         planes.extend(scene.blue.iter().map(chroma));
         planes.extend(scene.red.iter().map(chroma));
+        for lamp in stage.lamps.borrow().iter() {
+            glow(planes, (width, height), lamp);
+        }
     }
 
     /// A row with its neighbours' share, in `self.row` behind one pixel of edge.
@@ -108,6 +134,49 @@ impl Sensor {
             let value = self.row[x];
             self.row[x] = (value * own + (before + self.row[x + 1]) * side) >> 8;
             before = value;
+        }
+    }
+}
+
+/// Where the own headlamps light a flat road: a cone that gets wider and weaker.
+fn beam(view: &View) -> Vec<u8> {
+    let mut beam = vec![0; view.width * view.height];
+    for row in 0..view.height {
+        let (along, down) = view.row_ray(row as f64 + 0.5);
+        // Above the horizon the low beam lights what is there a little, as far as 20 m.
+        let forward = if down > 1e-3 { (view.lens[2] * along / down).min(60.0) } else { 60.0 };
+        let below = ((down / along.max(1e-3) + 0.02) / 0.03).clamp(0.0, 1.0);
+        let strength = 230.0 * below * (1.0 - forward / 75.0).max(0.0) * (forward / 6.0).min(1.0);
+        let half = view.focal * (1.6 + 0.22 * forward) / forward.max(1.0);
+        for column in 0..view.width {
+            let off = (column as f64 + 0.5 - view.width as f64 / 2.0) / half;
+            beam[row * view.width + column] = (strength * (1.0 - off * off).max(0.0)) as u8;
+        }
+    }
+    beam
+}
+
+/// Adds the glow of a lamp to planes Y, U, V.
+fn glow(planes: &mut [u8], (width, height): (usize, usize), lamp: &Lamp) {
+    let (core, reach) = (lamp.radius, lamp.radius * 3.0);
+    let range = |middle: f32, end: usize| {
+        let (from, to) = ((middle - reach).max(0.0), (middle + reach + 1.0).clamp(0.0, end as f32));
+        from as usize..to as usize
+    };
+    let (pixels, half) = (width * height, width / 2);
+    for y in range(lamp.y, height) {
+        for x in range(lamp.x, width) {
+            let (dx, dy) = (x as f32 + 0.5 - lamp.x, y as f32 + 0.5 - lamp.y);
+            let far = (dx * dx + dy * dy).sqrt();
+            let near = ((reach - far) / (reach - core * 0.5)).clamp(0.0, 1.0);
+            let weight = if far < core * 0.6 { 1.0 } else { near * near * near * 0.7 };
+            let luma = &mut planes[y * width + x];
+            *luma = luma.saturating_add((f32::from(lamp.tint.0) * weight) as u8);
+            for (plane, chroma) in [lamp.tint.1, lamp.tint.2].into_iter().enumerate() {
+                let at = pixels + plane * half * height + y * half + (x / 2).min(half - 1);
+                let old = f32::from(planes[at]);
+                planes[at] = (old + (f32::from(chroma) - old) * weight * 0.7) as u8;
+            }
         }
     }
 }
