@@ -200,7 +200,7 @@ impl Source for LiveSource {
             }
             for delivery in inlet.drain() {
                 let seq = match delivery.payload {
-                    Payload::Frame(_) | Payload::Audio(_) | Payload::Serial(_) => {
+                    Payload::Frame(_) | Payload::Audio(_) | Payload::Serial(_) | Payload::Truth(_) => {
                         let number = self.numbers.entry(stream).or_default();
                         *number += 1;
                         *number

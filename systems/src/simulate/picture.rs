@@ -76,6 +76,8 @@ struct Stage<'a> {
     moment: &'a Moment,
     path: Path,
     view: View,
+    /// Height of the ground over that under the vehicle, metre by metre from the front bumper on.
+    rises: Vec<f64>,
     /// What each row shows of the ground.
     rows: Vec<Option<Row>>,
     /// Where no sun comes to on the road.
@@ -125,6 +127,7 @@ impl<'a> Stage<'a> {
             plan,
             moment,
             view,
+            rises: (0..FAR_M as usize + 40).map(|ahead| plan.road.rise(moment.s, ahead as f64)).collect(),
             rows: Vec::new(),
             shadows: scenery::shadows(plan, moment),
             lamps: RefCell::default(),
@@ -209,7 +212,14 @@ impl<'a> Stage<'a> {
 
     /// Height of the ground `forward` metres before the lens over that under the vehicle.
     fn rise(&self, forward: f64) -> f64 {
-        self.plan.road.rise(self.moment.s, (forward + self.view.lens[0]).max(0.0))
+        self.rise_ahead(forward + self.view.lens[0])
+    }
+
+    /// The same, `ahead` metres before the front bumper. Between two metres it differs by less than a millimetre.
+    fn rise_ahead(&self, ahead: f64) -> f64 {
+        let ahead = ahead.clamp(0.0, self.rises.len() as f64 - 2.0);
+        let n = ahead as usize;
+        self.rises[n] + (self.rises[n + 1] - self.rises[n]) * (ahead - n as f64)
     }
 
     /// How the road lies `forward` metres before the lens.
@@ -243,6 +253,19 @@ impl<'a> Stage<'a> {
         self.lamps.borrow_mut().push(lamp);
     }
 
+    /// Takes away the lamps that a convex polygon in pixels hides, now that it is drawn.
+    fn cover(&self, polygon: &[(f32, f32)]) {
+        self.lamps.borrow_mut().retain(|lamp| {
+            let side = |n: usize| {
+                let ((x0, y0), (x1, y1)) = (polygon[n], polygon[(n + 1) % polygon.len()]);
+                (x1 - x0) * (lamp.y - y0) - (y1 - y0) * (lamp.x - x0)
+            };
+            let (left, right) =
+                ((0..polygon.len()).all(|n| side(n) >= 0.0), (0..polygon.len()).all(|n| side(n) <= 0.0));
+            !left && !right
+        });
+    }
+
     /// How light the ground is at `s`.
     fn ground_light(&self, s: f64) -> f64 {
         if self.plan.road.tunnel(s).is_some() { TUNNEL_LIGHT } else { 1.0 }
@@ -256,7 +279,7 @@ impl<'a> Stage<'a> {
     /// The place `left` of the reference line, `ahead` along it and `up` above the road, in the vehicle's frame.
     fn place(&self, ahead: f64, left: f64, up: f64) -> [f64; 3] {
         let at = self.path.place(ahead, left);
-        [at.x, at.y, up + self.plan.road.rise(self.moment.s, ahead.max(0.0))]
+        [at.x, at.y, up + self.rise_ahead(ahead)]
     }
 }
 

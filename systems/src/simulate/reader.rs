@@ -46,6 +46,9 @@ impl<F: FnMut() -> TimedItem + Send> Reader for Simulated<F> {
     }
 }
 
+/// A thread that draws: where it is told which moments, with their numbers and times, and where its pictures come out.
+type Artist = (SyncSender<(u64, Mono, Moment)>, Receiver<Result<TimedItem, turbojpeg::Error>>);
+
 /// The frames of a simulated camera up to some time, drawn on several threads, in order.
 ///
 /// Frame after frame is given to the threads in turn, and taken from them in turn: each is at most a few frames ahead.
@@ -53,7 +56,7 @@ pub struct Frames {
     drive: Drive,
     shutter: Shutter,
     length: Duration,
-    threads: Vec<(SyncSender<(u64, Mono, Moment)>, Receiver<Result<TimedItem, turbojpeg::Error>>)>,
+    threads: Vec<Artist>,
     /// Frames given to the threads, and taken from them.
     given: usize,
     taken: usize,

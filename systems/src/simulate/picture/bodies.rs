@@ -24,6 +24,9 @@ const BRAKE: Tint = Tint(118, 92, 240);
 const HEADLAMP: Tint = Tint(225, 126, 128);
 const SKIN: Tint = Tint(150, 112, 150);
 
+/// From this size on, in pixels twice over, a face hides lamps behind it.
+const COVERS: f32 = 3000.0;
+
 /// A flat convex face of a thing, in its own frame: forward from its rear, left of its middle, up from the road. Seen
 /// from outside its corners go round against the clock.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +118,9 @@ pub(super) fn fill(canvas: &mut Canvas, stage: &Stage<'_>, corners: &[[f64; 3]],
         .collect();
     if one_sided && area(&pixels) >= 0.0 {
         return;
+    }
+    if area(&pixels).abs() > COVERS {
+        stage.cover(&pixels);
     }
     let hazed = stage.hazed_at(nearest, s);
     canvas.polygon(&pixels, tint.towards(stage.haze, hazed), |row| stage.is_hidden(row, nearest));

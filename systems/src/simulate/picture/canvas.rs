@@ -8,7 +8,7 @@ impl Tint {
     /// The same, `share` (0 to 1) of the way to `other`.
     pub fn towards(self, other: Self, share: f32) -> Self {
         let weight = (share.clamp(0.0, 1.0) * 256.0) as i32;
-        let mix = |a: u8, b: u8| (i32::from(a) + ((i32::from(b) - i32::from(a)) * weight >> 8)) as u8;
+        let mix = |a: u8, b: u8| (i32::from(a) + (((i32::from(b) - i32::from(a)) * weight) >> 8)) as u8;
         Self(mix(self.0, other.0), mix(self.1, other.1), mix(self.2, other.2))
     }
 
@@ -104,5 +104,5 @@ impl Canvas {
 /// Covers a pixel to `share`.
 pub(super) fn blend(pixel: &mut u8, luma: u8, share: f32) {
     let weight = (share.clamp(0.0, 1.0) * 256.0) as i32;
-    *pixel = (i32::from(*pixel) + ((i32::from(luma) - i32::from(*pixel)) * weight >> 8)) as u8;
+    *pixel = (i32::from(*pixel) + (((i32::from(luma) - i32::from(*pixel)) * weight) >> 8)) as u8;
 }

@@ -123,14 +123,14 @@ impl Ground {
             for pixel in pair {
                 let (material, rough) = self.profile[(place.clamp(0, last) >> 16) as usize];
                 let texel = i32::from(grain[(texture >> 16) as usize & (side - 1)]) - 128;
-                let value = i32::from(material.0) + offset + (texel * amplitude * i32::from(rough) >> 13);
-                *pixel = ((value.clamp(0, 255) * gain >> 8) + lift).clamp(0, 255) as u8;
+                let value = i32::from(material.0) + offset + ((texel * amplitude * i32::from(rough)) >> 13);
+                *pixel = (((value.clamp(0, 255) * gain) >> 8) + lift).clamp(0, 255) as u8;
                 place -= place_step;
                 texture -= texture_step;
                 tint = material;
             }
-            *blue = (128 + ((i32::from(tint.1) - 128) * colour + haze_blue * hazed >> 8)) as u8;
-            *red = (128 + ((i32::from(tint.2) - 128) * colour + haze_red * hazed >> 8)) as u8;
+            *blue = (128 + (((i32::from(tint.1) - 128) * colour + haze_blue * hazed) >> 8)) as u8;
+            *red = (128 + (((i32::from(tint.2) - 128) * colour + haze_red * hazed) >> 8)) as u8;
         }
         if light == 1.0 && strip.deep < 6.0 {
             shadows(canvas, stage, row, cut.s, (first, step));

@@ -61,13 +61,13 @@ pub(super) fn shadows(plan: &Plan, moment: &Moment) -> Vec<Shadow> {
     for n in (from / TREES_M).floor() as i64..=(to / TREES_M).ceil() as i64 {
         let Some((s, left, looks)) = tree_at(plan, n as u64, 1) else { continue };
         let tall = tree_height(looks);
-        for blob in 0..4 {
+        for blob in 0..7 {
             let some = |key: u64| unit(looks, 30 + 4 * blob + key) - 0.5;
             found.push(Shadow {
-                s: s + tall * 0.35 + some(0) * 3.0,
-                left: left - tall * 1.1 + some(1) * tall * 0.8,
-                along: 0.7 + 1.1 * (some(2) + 0.5),
-                across: 0.9 + 1.6 * (some(3) + 0.5),
+                s: s + tall * 0.35 + some(0) * 4.0,
+                left: left - tall * 1.1 + some(1) * tall * 0.9,
+                along: 0.3 + 0.9 * (some(2) + 0.5),
+                across: 0.5 + 1.1 * (some(3) + 0.5),
             });
         }
     }
@@ -278,6 +278,8 @@ fn house(canvas: &mut Canvas, stage: &Stage<'_>, ahead: f64, left: f64, looks: u
 /// A piece of tunnel: two walls, the ceiling, and a lamp in every second.
 fn ring(canvas: &mut Canvas, stage: &Stage<'_>, (from, to): (f64, f64), number: u64) {
     let (right, left) = stage.plan.road.paved;
+    // A hand's breadth into the next one, so that no light comes in between.
+    let to = to + 0.2;
     let light = TUNNEL_LIGHT as f32 * if number.is_multiple_of(2) { 1.25 } else { 0.95 };
     for side in [right, left] {
         wall(canvas, stage, (from, to), side, (0.0, 1.1), Tint(96, 128, 128).lit(light));
