@@ -2,8 +2,10 @@
 //! that replay bit for bit.
 
 pub mod app;
+pub mod batch;
 pub mod cli;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod drive;
 pub mod engines;
@@ -13,6 +15,7 @@ pub mod logging;
 pub mod pools;
 pub mod progress;
 pub mod session_info;
+pub mod sessions;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -122,7 +122,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     stop_on_signals(&control)?;
     let devices = devices.start()?;
     // Last of all: threads started after this one is preferred would be preferred as well.
-    pools::start(Pools { compute, jobs, realtime });
+    pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
     app.world_mut().remove_resource::<Recorder>();
