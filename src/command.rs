@@ -6,3 +6,4 @@ pub mod import;
 pub mod inspect;
 pub mod replay;
 pub mod run;
+pub mod simulate;

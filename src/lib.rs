@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod batch;
+pub mod assemble;
 pub mod cli;
 pub mod command;
 pub mod compare;
@@ -16,6 +17,7 @@ pub mod pools;
 pub mod progress;
 pub mod session_info;
 pub mod sessions;
+pub mod simulated;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]
