@@ -22,7 +22,7 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, Gate, GpsFix, Health, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation, Simulation,
+    Detection, EngineChoice, Gate, GpsFix, Health, Inference, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation, Simulation,
     Threads, Tick, Voice,
 };
 
@@ -57,6 +57,8 @@ pub struct Config {
     pub simulation: Simulation,
     /// Which frames are worth looking at.
     pub gate: Gate,
+    /// What computes models.
+    pub inference: Inference,
     /// Road and lane lines.
     pub segmentation: Segmentation,
     /// Obstacles.
@@ -87,6 +89,7 @@ impl Default for Config {
             threads: Threads::default(),
             simulation: Simulation::default(),
             gate: Gate::default(),
+            inference: Inference::default(),
             segmentation: Segmentation::default(),
             detection: Detection::default(),
             voice: Voice::default(),
