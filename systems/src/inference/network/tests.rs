@@ -199,3 +199,50 @@ fn engines_agree() {
         }
     }
 }
+
+/// The very numbers, of real networks on real pictures, where they are here: within 1e-3, of the number where it is above
+/// 1, between engines, and bit for bit from run to run of one.
+#[test]
+fn engines_agree_on_real_pictures() {
+    let default = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let data = std::env::var_os("WAYWARDEN_DATA").map_or_else(default, Into::into);
+    let pictures = ["data/labelled/camvid/test", "data/labelled/tusimple/image"].map(|folder| data.join(folder));
+    let Some(pictures) = pictures.iter().map(|folder| std::fs::read_dir(folder).ok()).collect::<Option<Vec<_>>>()
+    else {
+        println!("skipped: no data at {}", data.display());
+        return;
+    };
+    let manifest = crate::models::Manifest::built_in().unwrap();
+    let models: Vec<_> = ["twinlitenet", "yolox_nano"]
+        .into_iter()
+        .map(|name| manifest.models.iter().find(|model| model.name == name).unwrap())
+        .map(|entry| (entry, std::fs::read(entry.locate(&[data.join("models")]).unwrap()).unwrap()))
+        .collect();
+    let two = |folder: std::path::PathBuf| {
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort_unstable();
+        files.truncate(2);
+        files
+    };
+    for file in pictures.into_iter().flat_map(two) {
+        let rgb = image::open(&file).unwrap().into_rgb8();
+        let picture = RgbPicture { width: rgb.width(), height: rgb.height(), data: rgb.into_raw() };
+        for (entry, onnx) in &models {
+            let spec = NetworkSpec { input: entry.input, decoder: entry.decoder, thresholds: entry.thresholds };
+            let of = |engine: &Engine| {
+                let identity = ModelIdentity::default();
+                numbers(&Network::load(identity, onnx.clone(), spec, engine, 2).unwrap(), &picture)
+            };
+            let reference = of(&Engine::Rten);
+            for engine in engines() {
+                let about = format!("{} on {}, {}", entry.name, engine.name(), file.display());
+                let found = of(&engine);
+                assert_eq!(found, of(&engine), "{about}");
+                let pairs = reference.iter().flatten().zip(found.iter().flatten());
+                let most = pairs.fold(0.0f32, |most, (a, b)| most.max((a - b).abs() / a.abs().max(1.0)));
+                println!("{about}: at most {most:e} from rten");
+                assert!(most <= 1e-3, "{about}: {most}");
+            }
+        }
+    }
+}
