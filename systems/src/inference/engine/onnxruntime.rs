@@ -1,6 +1,7 @@
 //! Networks computed by [ONNX Runtime](https://onnxruntime.ai), a shared library that is opened where there is one.
 //!
-//! Nothing of it is linked. Its C interface grows and stays compatible: any version from [`OLDEST`] on will do.
+//! Nothing of it is linked. Its C interface grows and stays compatible: any version from [`OLDEST`] on will do. Newer ones
+//! report to their makers over the network, unless told by [`SILENCE`] not to; without that they are refused.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,7 +18,7 @@ use workers::Workers;
 mod library;
 mod workers;
 
-pub use library::{OLDEST, places};
+pub use library::{OLDEST, SILENCE, places};
 
 /// Why ONNX Runtime cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +55,7 @@ impl OnnxRuntime {
     /// # Errors
     ///
     /// [`LibraryError`] when there is no such file, it is another library, damaged, for another processor or older than
-    /// [`OLDEST`]; and when another one has been opened before.
+    /// [`OLDEST`]; when it would report to its makers; and when another one has been opened before.
     pub fn open(path: &Path) -> Result<Self, LibraryError> {
         let error = |reason| LibraryError { path: path.to_path_buf(), reason };
         let path = std::path::absolute(path).map_err(|fault| error(fault.to_string()))?;
@@ -77,7 +78,7 @@ impl OnnxRuntime {
         &self.loaded.path
     }
 
-    /// Its version, as it gives it: `1.32.0`.
+    /// Its version, as it gives it: `1.28.0`.
     pub fn version(&self) -> &str {
         &self.loaded.version
     }

@@ -11,6 +11,12 @@ use ort::sys::OrtApiBase;
 /// The oldest version that will do, as its two first numbers. Newer ones of the same major version are compatible.
 pub const OLDEST: (u32, u32) = (1, ort::MINOR_VERSION);
 
+/// From this version on it reports to its makers, from a thread of its own, as soon as it is opened.
+const REPORTS_SINCE: (u32, u32) = (1, 29);
+
+/// The variable and its value by which it does not: to be in the environment before it is opened.
+pub const SILENCE: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 /// Its name in the user's data folder, where `script/bootstrap --onnxruntime` puts it.
 const FILE: &str = "waywarden/onnxruntime/libonnxruntime.so";
 
@@ -36,13 +42,22 @@ pub(super) fn check(path: &Path) -> Result<String, String> {
         return Err("the file is cut off; get it again".into());
     }
     let version = version(path)?;
+    let silent = std::env::var_os(SILENCE.0).is_some_and(|value| value == SILENCE.1);
+    refusal(&version, silent).map_or(Ok(version), Err)
+}
+
+/// Why a version is not used; `silent` if it was told to report nothing.
+pub(super) fn refusal(version: &str, silent: bool) -> Option<String> {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found.0 != OLDEST.0 || found < OLDEST {
         let (major, minor) = OLDEST;
-        return Err(format!("it is version {version}; {major}.{minor} or a newer {major}.x is needed"));
+        return Some(format!("it is version {version}; {major}.{minor} or a newer {major}.x is needed"));
     }
-    Ok(version)
+    (found >= REPORTS_SINCE && !silent).then(|| {
+        let (name, value) = SILENCE;
+        format!("version {version} reports to its makers unless {name}={value} is in the environment, and it is not")
+    })
 }
 
 /// Where a 64 bit ELF file with this beginning ends at the earliest: behind its table of sections, which linkers put

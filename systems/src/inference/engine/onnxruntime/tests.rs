@@ -77,6 +77,16 @@ fn another_or_too_old_a_library_is_refused_with_the_reason() {
     assert_eq!(refused(&of_version(dir.path(), "latin", "\"1.\\xfc\"")), "its version is no text");
 }
 
+#[test]
+fn a_version_that_would_report_to_its_makers_is_refused() {
+    assert_eq!(library::refusal("1.28.0", false), None);
+    for version in ["1.29.0", "1.32.1", "1.100.0"] {
+        let reason = library::refusal(version, false).unwrap();
+        assert!(reason.contains("ORT_DISABLE_TELEMETRY=1"), "{reason}");
+        assert_eq!(library::refusal(version, true), None);
+    }
+}
+
 /// The loader would map such a file, and the process would die of reading what is not there.
 #[test]
 fn a_library_that_is_cut_off_is_refused() {
