@@ -207,11 +207,10 @@ fn engines_agree_on_real_pictures() {
     let default = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let data = std::env::var_os("WAYWARDEN_DATA").map_or_else(default, Into::into);
     let pictures = ["data/labelled/camvid/test", "data/labelled/tusimple/image"].map(|folder| data.join(folder));
-    let Some(pictures) = pictures.iter().map(|folder| std::fs::read_dir(folder).ok()).collect::<Option<Vec<_>>>()
-    else {
+    if !pictures.iter().all(|folder| folder.is_dir()) {
         println!("skipped: no data at {}", data.display());
         return;
-    };
+    }
     let manifest = crate::models::Manifest::built_in().unwrap();
     let models: Vec<_> = ["twinlitenet", "yolox_nano"]
         .into_iter()
