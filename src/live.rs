@@ -80,7 +80,7 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
 pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, Failure> {
     let LiveRun { config, session, models, duration, show } = plan;
     let streams = config.streams();
-    let engines = Engines::load(&config, models.as_deref())?;
+    let engines = Engines::load(&config, models.as_deref(), None)?;
     let threads = &config.threads;
     let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
     let control = Control::default();

@@ -8,8 +8,10 @@ use waywarden::command::{check, compare, import, inspect, replay, run, simulate}
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
+use waywarden_systems::inference::engine::onnxruntime;
 
 fn main() -> ExitCode {
+    keep_quiet();
     let (mut out, mut err) = (Output(io::stdout().lock()), io::stderr());
     let (done, json) = match Cli::from_process() {
         Ok(cli) => (dispatch(&cli, &mut out), cli.command.json()),
@@ -23,6 +25,14 @@ fn main() -> ExitCode {
             failure.code.into()
         }
     }
+}
+
+/// Nothing of a drive goes anywhere unasked: a newer ONNX Runtime would report to its makers.
+#[expect(unsafe_code, reason = "the environment is where it looks, and may only be changed while there is one thread")]
+fn keep_quiet() {
+    let (name, value) = onnxruntime::SILENCE;
+    // SAFETY: this is the first thing that the program does, so no other thread can be reading the environment.
+    unsafe { std::env::set_var(name, value) };
 }
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
