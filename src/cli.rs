@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, inspect, replay, run};
+use crate::command::{check, import, inspect, replay, report, run};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -67,6 +67,9 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Makes one HTML page of a session: plots, pictures, plain words.
+    #[command(after_long_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -80,7 +83,7 @@ impl Command {
             Self::Replay(args) => args.config.as_deref(),
             Self::Import(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
-            Self::Inspect(_) => None,
+            Self::Inspect(_) | Self::Report(_) => None,
         }
     }
 
@@ -91,6 +94,7 @@ impl Command {
             Self::Replay(args) => args.json,
             Self::Import(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Report(args) => args.json,
             Self::Check(args) => args.json,
         }
     }

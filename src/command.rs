@@ -4,4 +4,5 @@ pub mod check;
 pub mod import;
 pub mod inspect;
 pub mod replay;
+pub mod report;
 pub mod run;

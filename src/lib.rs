@@ -12,6 +12,7 @@ pub mod live;
 pub mod logging;
 pub mod pools;
 pub mod progress;
+pub mod report;
 pub mod session_info;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.

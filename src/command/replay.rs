@@ -14,7 +14,7 @@ use bevy_app::App;
 use crate::cli::{positive, seconds};
 use crate::failure::Failure;
 
-pub use summary::Counts;
+pub use summary::{Counts, Finished, peak_rss_mb};
 
 /// Runs a session again and prints to `out` what came of it.
 ///
@@ -33,6 +33,14 @@ pub fn run_with(args: &ReplayArgs, out: &mut dyn Write, more: impl FnOnce(&mut A
     let plan = plan::Plan::of(args)?;
     let finished = run::run(args, plan, more)?;
     finished.print(args, out)
+}
+
+/// Runs a session again, and returns what came of it instead of printing it.
+///
+/// # Errors
+/// When the session, the config or a model cannot be used, or a system fails.
+pub fn finished(args: &ReplayArgs) -> Result<Finished, Failure> {
+    run::run(args, plan::Plan::of(args)?, |_| {})
 }
 
 /// Examples of the help.
