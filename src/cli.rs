@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, inspect, replay, report, run};
+use crate::command::{check, import, inspect, render, replay, report, run};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -70,6 +70,9 @@ pub enum Command {
     /// Makes one HTML page of a session: plots, pictures, plain words.
     #[command(after_long_help = report::EXAMPLES)]
     Report(report::ReportArgs),
+    /// Makes a video of a session with everything drawn on it.
+    #[command(after_long_help = render::EXAMPLES)]
+    Render(render::RenderArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -83,7 +86,7 @@ impl Command {
             Self::Replay(args) => args.config.as_deref(),
             Self::Import(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
-            Self::Inspect(_) | Self::Report(_) => None,
+            Self::Inspect(_) | Self::Report(_) | Self::Render(_) => None,
         }
     }
 
@@ -95,6 +98,7 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Report(args) => args.json,
+            Self::Render(args) => args.json,
             Self::Check(args) => args.json,
         }
     }

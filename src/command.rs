@@ -3,6 +3,7 @@
 pub mod check;
 pub mod import;
 pub mod inspect;
+pub mod render;
 pub mod replay;
 pub mod report;
 pub mod run;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::{check, import, inspect, replay, report, run};
+use waywarden::command::{check, import, inspect, render, replay, report, run};
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
@@ -34,6 +34,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(args, out),
         Command::Import(args) => import::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
+        Command::Render(args) => render::run(args, out),
         Command::Report(args) => report::run(args, out),
         Command::Run(args) => run::run(args, out),
     }

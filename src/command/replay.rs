@@ -160,6 +160,11 @@ impl FromStr for From {
     }
 }
 
+/// Reads a time since the start of a session.
+pub(crate) fn moment(text: &str) -> Result<Duration, String> {
+    time(text).ok_or_else(|| "expected a time since the session's start (90s, 1:30, 1:02:03.5)".to_owned())
+}
+
 /// Reads `90s`, `1:30` or `1:02:03.5`.
 fn time(text: &str) -> Option<Duration> {
     if let Some(number) = text.strip_suffix('s') {

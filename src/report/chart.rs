@@ -122,6 +122,9 @@ impl Style {
     }
 }
 
+/// So many values are drawn as dots, too.
+const FEW: usize = 300;
+
 /// A line through a series; none if it is empty.
 pub fn line(name: &str, series: &Series, start: Mono, style: Style) -> Option<Value> {
     if series.is_empty() {
@@ -132,11 +135,11 @@ pub fn line(name: &str, series: &Series, start: Mono, style: Style) -> Option<Va
         x.push(millis(start, at));
         y.push(value.map(|value| round(value, style.decimals + 1)));
     }
-    // A single value is no line.
-    let mode = if x.len() == 1 { "markers" } else { "lines" };
+    // Where there are few values, each is to be seen; a single one is no line.
+    let mode = if x.len() <= FEW { "lines+markers" } else { "lines" };
     Some(json!({
         "type": "scatter", "mode": mode, "name": name, "x": x, "y": y, "hovertemplate": style.hover(),
-        "line": { "color": style.colour, "width": 1.5 }, "marker": { "color": style.colour, "size": 7 },
+        "line": { "color": style.colour, "width": 1.5 }, "marker": { "color": style.colour, "size": 4 },
     }))
 }
 

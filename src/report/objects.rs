@@ -235,7 +235,11 @@ impl Objects {
             "% of the picture",
             "Height of the tallest box as a share of the picture's: what comes nearer grows.",
         )
-        .with_some(line("tallest box", &self.tallest, base.start, Style::new(PURPLE, 1, "%")));
+        .with_some(
+            (self.found > 0)
+                .then(|| line("tallest box", &self.tallest, base.start, Style::new(PURPLE, 1, "%")))
+                .flatten(),
+        );
         [distance, closing, boxes, tallest].into_iter().filter_map(Chart::if_any).collect()
     }
 }
