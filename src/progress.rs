@@ -3,9 +3,28 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// All bars of the process, so that log lines can step between them.
+static BARS: LazyLock<MultiProgress> =
+    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+
+/// Standard error for log lines: bars are taken away while a line is written, and drawn again below it.
+pub struct BesideBars;
+
+impl Write for BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
@@ -127,7 +146,7 @@ fn say(text: &str) {
 }
 
 fn bar(what: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    let bar = BARS.add(ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()));
     let count = match unit {
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}",
         Unit::Millis => "{percent}%",
