@@ -69,7 +69,7 @@ impl RangeSimulator {
         let measured = target + self.rng.random_range(-0.02..0.02);
         let (distance, strength) = if target >= FARTHEST_M - 0.05 {
             // A little farther the sensor still hears an echo and says 12 m; then there is none.
-            if target < 1.4 * FARTHEST_M {
+            if target < 1.4 * FARTHEST_M && self.settings.protocol == RangeProtocol::Tfmini {
                 (1200, self.rng.random_range(100..130))
             } else {
                 (0, self.rng.random_range(5..60))

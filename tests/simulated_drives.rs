@@ -1,0 +1,94 @@
+//! `waywarden simulate` makes sessions of drives that never were: the same for the same seed, whole, and replayable.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
+#[path = "support/program.rs"]
+mod program;
+
+use std::path::Path;
+
+use program::{folder, json, run, text};
+use serde_json::Value;
+use waywarden_components::prelude::*;
+use waywarden_systems::session::{Record, SessionReader};
+
+const CONFIG: &str = "[[camera]]\nwidth = 320\nheight = 180\nfps = 10\n[[microphone]]\n";
+
+fn simulate(folder: &Path, name: &str, more: &[&str]) -> Value {
+    let (config, out) = (folder.join("config.toml"), folder.join(name));
+    std::fs::write(&config, CONFIG).unwrap();
+    let args = ["simulate", "--config", text(&config), "--duration", "3", "--json", "-o", text(&out)];
+    json(&[&args, more].concat())
+}
+
+/// All that came in.
+fn inputs(path: &Path) -> Vec<Input> {
+    let reader = SessionReader::open(path).unwrap();
+    let inputs = reader.map(|record| match record.unwrap() {
+        Record::Tick(incoming) => incoming.inputs,
+        _ => Vec::new(),
+    });
+    inputs.collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn the_same_seed_makes_the_same_session_on_any_number_of_threads() {
+    let dir = folder();
+    simulate(dir.path(), "a.mcap", &["--scenario", "cut-in", "--seed", "5", "--threads", "1"]);
+    simulate(dir.path(), "b.mcap", &["--scenario", "cut-in", "--seed", "5", "--threads", "3"]);
+    simulate(dir.path(), "c.mcap", &["--scenario", "cut-in", "--seed", "6"]);
+    let [a, b, c] = ["a", "b", "c"].map(|name| inputs(&dir.path().join(format!("{name}.mcap"))));
+    assert!(a == b, "one seed, two sessions");
+    assert!(a != c, "two seeds, one session");
+}
+
+#[test]
+fn every_device_is_there_and_a_truth_for_every_picture() {
+    let dir = folder();
+    let made = simulate(dir.path(), "drive.mcap", &["--scenario", "motorway"]);
+    let names: Vec<&str> =
+        made["streams"].as_array().unwrap().iter().map(|stream| stream["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["front", "microphone", "gps", "range", "truth"]);
+    let path = dir.path().join("drive.mcap");
+    let inputs = inputs(&path);
+    let times = |wanted: &str| -> Vec<Mono> {
+        inputs.iter().filter(|input| input.payload.name() == wanted).map(|input| input.captured).collect()
+    };
+    assert_eq!(times("frame"), times("truth"));
+    assert!((29..=30).contains(&times("frame").len()));
+    // The truth is also there for people.
+    let file = std::fs::read(&path).unwrap();
+    let messages = mcap::MessageStream::new(&file).unwrap().map(Result::unwrap);
+    let truths: Vec<_> = messages.filter(|message| message.channel.topic == "/truth").collect();
+    assert_eq!(truths.len(), times("truth").len());
+    assert_eq!(truths[0].channel.message_encoding, "json");
+    assert_eq!(truths[0].channel.schema.as_ref().unwrap().name, "waywarden.Truth");
+    let truth: Value = serde_json::from_slice(&truths[0].data).unwrap();
+    assert!((truth["lane"]["width_m"].as_f64().unwrap() - 3.6).abs() < 1e-3, "{truth}");
+    assert_eq!(truth["timestamp"]["sec"], 0);
+    // It runs through everything, and the truth changes nothing there.
+    let replayed = json(&["replay", text(&path), "--json"]);
+    assert_eq!(replayed["frames"]["in"], times("frame").len(), "{replayed}");
+}
+
+#[test]
+fn impossible_scenarios_are_refused_with_file_line_and_key() {
+    let dir = folder();
+    let (road, out) = (dir.path().join("road.toml"), dir.path().join("x.mcap"));
+    std::fs::write(&road, "[road]\nlanes = 0\n\n[light]\nrian = 1\n").unwrap();
+    let refused = |scenario: &str| {
+        let output = run(&["simulate", "--scenario", scenario, "-o", text(&out)]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!out.exists(), "nothing is left of it");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = refused(text(&road));
+    for part in ["road.toml:2:9", "`road.lanes` is 0", "1 to 4", "road.toml:5:1", "did you mean `rain`?"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    let said = refused("motorwy");
+    assert!(said.contains("motorwy") && said.contains("hard-braking"), "{said}");
+    std::fs::write(&road, "[road]\nlanes = 3\n").unwrap();
+    let output = run(&["simulate", "--scenario", text(&road), "--duration", "0.2", "-o", text(&out), "--json"]);
+    assert!(output.status.success() && out.exists());
+}
