@@ -260,7 +260,10 @@ pub fn missing(facts: &Facts, gathered: &Gathered) -> Vec<String> {
         missing.push(format!("No sound in this session ({microphone}), so no speech."));
     }
     if facts.ranges == 0 && (ran || !base.has(|kind| matches!(kind, StreamKind::Range { .. }))) {
-        let finder = device(|kind| matches!(kind, StreamKind::Range { .. }), "range finder");
+        let finder = match facts.objects.invalid_ranges {
+            0 => device(|kind| matches!(kind, StreamKind::Range { .. }), "range finder"),
+            invalid => format!("a range finder, none of whose {invalid} readings is valid"),
+        };
         missing.push(format!("No distances measured in this session ({finder})."));
     }
     if ran && count("frame") > 0 {
