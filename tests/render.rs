@@ -106,7 +106,7 @@ fn a_piece_of_another_size() {
 fn nothing_to_draw_is_said() {
     let dir = folder();
     let path = |name: &str| dir.path().join(name);
-    fs::write(path("distances.csv"), "0.0,1.0\n0.1,1.5\n").unwrap();
+    fs::write(path("distances.csv"), "time_s,distance_m\n0.0,1.0\n0.1,1.5\n").unwrap();
     json(&["import", "--range", text(&path("distances.csv")), "-o", text(&path("range.mcap")), "--json"]);
     drive::write(&path("drive.mcap"), drive::Plan { ticks: 5, ..drive::PLAN });
     let video = path("out.mp4");

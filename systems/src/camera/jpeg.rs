@@ -152,8 +152,7 @@ pub fn decode_rgb(jpeg: &[u8]) -> Result<RgbPicture, JpegError> {
 pub fn decode_rgb_within(jpeg: &[u8], width: u32) -> Result<RgbPicture, JpegError> {
     let (mut decompressor, header) = open(jpeg)?;
     let fits = |scale: &ScalingFactor| scale.scale(header.width) <= width as usize;
-    let eighths = (1..=8).rev().map(|eighths| ScalingFactor::new(eighths, 8));
-    let scale = eighths.clone().find(fits).or(eighths.last()).unwrap_or(ScalingFactor::ONE);
+    let scale = (1..=8).rev().map(|n| ScalingFactor::new(n, 8)).find(fits).unwrap_or(ScalingFactor::new(1, 8));
     decompressor.set_scaling_factor(scale).map_err(broken)?;
     let (width, height) = (scale.scale(header.width), scale.scale(header.height));
     let mut data = vec![0; 3 * width * height];
