@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, inspect, render, replay, report, run};
+use crate::command::{check, compare, import, inspect, render, replay, report, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a replay differs from what was recorded
+  1  a replay differs from what was recorded, or two runs from each other
   2  bad input or usage: a wrong flag, a broken file, a mistake in the config
   3  failed while running: a full disk, a lost device, an error inside
 
@@ -64,9 +64,15 @@ pub enum Command {
     /// Makes a session from a video, pictures, sound, a GPS log or distances.
     #[command(after_long_help = import::EXAMPLES)]
     Import(import::ImportArgs),
+    /// Makes a session of a simulated drive, faster than it would drive.
+    #[command(after_long_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Says what two runs of one drive found differently.
+    #[command(after_long_help = compare::EXAMPLES)]
+    Compare(compare::CompareArgs),
     /// Makes one HTML page of a session: plots, pictures, plain words.
     #[command(after_long_help = report::EXAMPLES)]
     Report(report::ReportArgs),
@@ -85,7 +91,9 @@ impl Command {
             Self::Run(args) => args.config.as_deref(),
             Self::Replay(args) => args.config.as_deref(),
             Self::Import(args) => args.config.as_deref(),
+            Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
+            Self::Inspect(_) | Self::Compare(_) => None,
             Self::Inspect(_) | Self::Report(_) | Self::Render(_) => None,
         }
     }
@@ -96,7 +104,9 @@ impl Command {
             Self::Run(args) => args.json,
             Self::Replay(args) => args.json,
             Self::Import(args) => args.json,
+            Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Compare(args) => args.json,
             Self::Report(args) => args.json,
             Self::Render(args) => args.json,
             Self::Check(args) => args.json,

@@ -2,8 +2,11 @@
 //! that replay bit for bit.
 
 pub mod app;
+pub mod assemble;
+pub mod batch;
 pub mod cli;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod drive;
 pub mod engines;
@@ -15,6 +18,8 @@ pub mod progress;
 pub mod render;
 pub mod report;
 pub mod session_info;
+pub mod sessions;
+pub mod simulated;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

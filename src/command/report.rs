@@ -1,5 +1,6 @@
 //! `waywarden report`: a session as one HTML page.
 
+use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,11 +9,13 @@ use tempfile::NamedTempFile;
 use waywarden_systems::session::{Origin, SessionReader, WriteError, unfinished};
 
 use super::replay::{self, JobsMode, ReplayArgs};
+use crate::batch::{self, Column, Outcome, Task};
 use crate::failure::Failure;
 use crate::progress::{Progress, Show, Unit};
 use crate::report::facts::Facts;
 use crate::report::gather::Gathered;
 use crate::report::{Replayed, page};
+use crate::sessions;
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
@@ -23,17 +26,25 @@ Examples:
   Of an imported clip, which is run through everything first; times of systems are measured too:
     waywarden report drive.mcap --replay --models models -o report.html
 
+  Of a whole folder of sessions, a page each:
+    waywarden report sessions -o reports
+
   The numbers for a program:
     waywarden report drive.mcap -o report.html --json";
 
 /// What `report` may be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReportArgs {
-    /// The session: a file, or the folder with its segments.
+    /// The session: a file, the folder with its segments, or a folder of sessions.
     #[arg(value_name = "SESSION")]
     pub session: PathBuf,
 
-    /// The page to make. A file of this name is replaced once the new one is whole.
+    /// More sessions, or folders of them: as many at once as there are cores, with one table and one exit code.
+    #[arg(value_name = "MORE")]
+    pub more: Vec<PathBuf>,
+
+    /// The page to make; of several sessions, the folder for their pages. A file of this name is replaced once the new
+    /// one is whole.
     #[arg(short, long, value_name = "FILE")]
     pub out: PathBuf,
 
@@ -59,6 +70,42 @@ pub struct ReportArgs {
 /// # Errors
 /// When the session cannot be read or the page cannot be written. Nothing is then left under its name.
 pub fn run(args: &ReportArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let sessions = sessions::expand(std::iter::once(&args.session).chain(&args.more))?;
+    match &sessions[..] {
+        [session] if args.more.is_empty() => one(&ReportArgs { session: session.clone(), ..args.clone() }, out),
+        _ => several(args, &sessions, out),
+    }
+}
+
+/// Makes the pages of several sessions, each in a process of its own.
+fn several(args: &ReportArgs, sessions: &[PathBuf], out: &mut dyn Write) -> Result<(), Failure> {
+    let failed = |source| Failure::from(WriteError::Io { path: args.out.clone(), source });
+    std::fs::create_dir_all(&args.out).map_err(failed)?;
+    let task = |session: &PathBuf| {
+        let name = sessions::label(session, sessions);
+        let mut words: Vec<OsString> = vec!["report".into(), session.into(), "--out".into()];
+        words.push(args.out.join(format!("{name}.html")).into());
+        words.extend(args.replay.then(|| "--replay".into()));
+        words.extend(args.models.iter().flat_map(|models| ["--models".into(), OsString::from(models)]));
+        Task { name, args: words }
+    };
+    let columns = [
+        Column { title: "MB", value: |outcome| megabytes(outcome, "report_bytes") },
+        Column { title: "look at", value: |outcome| length(outcome, "problems") },
+        Column { title: "missing", value: |outcome| length(outcome, "missing") },
+    ];
+    batch::run(sessions.iter().map(task).collect(), &columns, args.json, out)
+}
+
+fn megabytes(outcome: &Outcome, field: &str) -> String {
+    outcome.field(field).and_then(|bytes| bytes.as_f64()).map(|bytes| format!("{:.1}", bytes / 1e6)).unwrap_or_default()
+}
+
+fn length(outcome: &Outcome, field: &str) -> String {
+    outcome.field(field).and_then(|list| list.as_array()).map(|list| list.len().to_string()).unwrap_or_default()
+}
+
+fn one(args: &ReportArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let facts = make(args)?;
     let size = std::fs::metadata(&args.out).map_or(0, |meta| meta.len());
     if args.json {
@@ -127,6 +174,7 @@ fn replayed(args: &ReportArgs, origin: Origin, folder: &Path) -> Result<(Replaye
     };
     let finished = replay::finished(&ReplayArgs {
         session: args.session.clone(),
+        more: Vec::new(),
         verify: false,
         threads: None,
         shuffle: None,

@@ -47,11 +47,13 @@ impl Default for Threads {
 pub struct Simulation {
     /// The seed of everything that is simulated.
     pub seed: u64,
+    /// The scenario: a name of those that are built in, or a path that ends in `.toml`.
+    pub scenario: String,
 }
 
 impl Default for Simulation {
     fn default() -> Self {
-        Self { seed: 1 }
+        Self { seed: 1, scenario: "motorway".into() }
     }
 }
 
@@ -122,6 +124,29 @@ impl Default for Detection {
             virtual_latency_ms: 60,
         }
     }
+}
+
+/// What computes models.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inference {
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// The library of ONNX Runtime. Empty: it is looked for.
+    pub onnxruntime: String,
+}
+
+/// Which engine computes models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineChoice {
+    /// ONNX Runtime where it is found, else rten.
+    #[default]
+    Auto,
+    /// rten, which is part of the program.
+    Rten,
+    /// ONNX Runtime, or none.
+    Onnxruntime,
 }
 
 /// A user's own model.
