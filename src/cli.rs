@@ -93,8 +93,7 @@ impl Command {
             Self::Import(args) => args.config.as_deref(),
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
-            Self::Inspect(_) | Self::Compare(_) => None,
-            Self::Inspect(_) | Self::Report(_) | Self::Render(_) => None,
+            Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `waywarden render`: a video that players take, with what was found drawn where it was found.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/drive.rs"]
 mod drive;

@@ -90,7 +90,7 @@ impl Place {
     /// Metres east and north of `origin`, on a plane that touches the earth there: good for a drive.
     fn metres_from(&self, origin: &Self) -> (f64, f64) {
         let north = (self.latitude_deg - origin.latitude_deg) * METRES_PER_DEGREE;
-        let scale = METRES_PER_DEGREE * origin.latitude_deg.to_radians().cos();
+        let scale = METRES_PER_DEGREE * libm::cos(origin.latitude_deg.to_radians());
         // The short way round where the date changes.
         let east = (self.longitude_deg - origin.longitude_deg + 540.0).rem_euclid(360.0) - 180.0;
         (east * scale, north)
@@ -208,7 +208,7 @@ impl Receiver {
         }
         if let Some(before) = self.before.replace(place) {
             let (east, north) = place.metres_from(&before);
-            self.travelled_m += east.hypot(north);
+            self.travelled_m += libm::hypot(east, north);
             self.longest_silence_s = self.longest_silence_s.max(place.at.since(before.at).as_secs_f64());
         }
         self.track.push(place);
