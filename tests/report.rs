@@ -84,7 +84,7 @@ fn a_live_run_is_reported_as_replay_and_inspect_count_it() {
     for key in ["in", "gated", "segmented", "detected", "dropped", "broken"] {
         assert_eq!(facts["frames"][key], replayed["frames"][key], "frames {key}");
     }
-    assert!(facts["frames"]["in"].as_u64().unwrap() > 60, "{facts}");
+    assert!(facts["frames"]["in"].as_u64().unwrap() > 3, "{facts}");
     let inspected = json(&["inspect", text(&session), "--json"]);
     for key in ["ticks", "session_s", "bytes", "whole", "missing_ticks", "inputs"] {
         assert_eq!(facts[key], inspected[key], "{key}");
