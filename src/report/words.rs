@@ -102,6 +102,7 @@ pub fn summary(facts: &Facts, gathered: &Gathered, replayed: Option<&Replayed>) 
 fn what_it_is(facts: &Facts, gathered: &Gathered) -> String {
     let origin = match facts.origin {
         Origin::Live => "recorded live",
+        Origin::Import if gathered.base.has(|kind| matches!(kind, StreamKind::Truth)) => "simulated",
         Origin::Import => "imported from files",
         Origin::Replay => "made by a replay of another session",
     };
