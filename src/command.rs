@@ -3,5 +3,6 @@
 pub mod check;
 pub mod import;
 pub mod inspect;
+pub mod models;
 pub mod replay;
 pub mod run;

@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod download;
 pub mod drive;
 pub mod engines;
 pub mod failure;
