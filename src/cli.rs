@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, inspect, models, replay, run};
+use crate::command::{check, import, init, inspect, models, replay, run};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -67,6 +67,9 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Writes a commented config for this computer.
+    #[command(after_long_help = init::EXAMPLES)]
+    Init(init::InitArgs),
     /// Lists the models that are known, and downloads them.
     #[command(after_long_help = models::EXAMPLES)]
     Models(models::ModelsArgs),
@@ -84,7 +87,7 @@ impl Command {
             Self::Import(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
-            Self::Inspect(_) => None,
+            Self::Init(_) | Self::Inspect(_) => None,
         }
     }
 
@@ -95,6 +98,7 @@ impl Command {
             Self::Replay(args) => args.json,
             Self::Import(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Check(args) => args.json,
         }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod import;
+pub mod init;
 pub mod inspect;
 pub mod models;
 pub mod replay;

@@ -246,7 +246,7 @@ fn simulated(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Simula
             let mut simulator = MicrophoneSimulator::new(drive);
             Box::new(move || simulator.next())
         }
-        StreamKind::Gps => {
+        StreamKind::Gps { .. } => {
             let gps = config.gps.iter().find(|gps| gps.name == spec.name).ok_or_else(unknown)?;
             let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, ..GpsSettings::default() };
             let mut simulator = GpsSimulator::new(drive, settings);
@@ -279,7 +279,7 @@ impl Devices {
             let (capacity, policy) = match spec.kind {
                 StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
                 StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
-                StreamKind::Gps | StreamKind::Range { .. } | StreamKind::Truth => {
+                StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => {
                     (WAITING_SERIAL, DropPolicy::KeepOldest)
                 }
             };

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::{check, import, inspect, models, replay, run};
+use waywarden::command::{check, import, init, inspect, models, replay, run};
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Check(args) => check::run(args, out),
         Command::Replay(args) => replay::run(args, out),
         Command::Import(args) => import::run(args, out),
+        Command::Init(args) => init::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Models(args) => models::run(args, out),
         Command::Run(args) => run::run(args, out),
