@@ -31,7 +31,7 @@ const BENCHES: [(&str, Bench); 7] = [
 ];
 
 fn main() -> Outcome {
-    pools::start(Pools { compute: 2, jobs: 1, realtime: false });
+    pools::start(Pools { compute: 2, jobs: 1, live: false, realtime: false });
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for name in &names {
         if !BENCHES.iter().any(|(bench, _)| bench == name) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, init, inspect, models, replay, run};
+use crate::command::{check, compare, import, init, inspect, models, render, replay, report, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a replay differs from what was recorded
+  1  a replay differs from what was recorded, or two runs from each other
   2  bad input or usage: a wrong flag, a broken file, a mistake in the config
   3  failed while running: a full disk, a lost device, an error inside
 
@@ -64,6 +64,9 @@ pub enum Command {
     /// Makes a session from a video, pictures, sound, a GPS log or distances.
     #[command(after_long_help = import::EXAMPLES)]
     Import(import::ImportArgs),
+    /// Makes a session of a simulated drive, faster than it would drive.
+    #[command(after_long_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
@@ -73,6 +76,15 @@ pub enum Command {
     /// Lists the models that are known, and downloads them.
     #[command(after_long_help = models::EXAMPLES)]
     Models(models::ModelsArgs),
+    /// Says what two runs of one drive found differently.
+    #[command(after_long_help = compare::EXAMPLES)]
+    Compare(compare::CompareArgs),
+    /// Makes one HTML page of a session: plots, pictures, plain words.
+    #[command(after_long_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
+    /// Makes a video of a session with everything drawn on it.
+    #[command(after_long_help = render::EXAMPLES)]
+    Render(render::RenderArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -85,9 +97,10 @@ impl Command {
             Self::Run(args) => args.config.as_deref(),
             Self::Replay(args) => args.config.as_deref(),
             Self::Import(args) => args.config.as_deref(),
+            Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
-            Self::Init(_) | Self::Inspect(_) => None,
+            Self::Init(_) | Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
         }
     }
 
@@ -97,9 +110,13 @@ impl Command {
             Self::Run(args) => args.json,
             Self::Replay(args) => args.json,
             Self::Import(args) => args.json,
+            Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
+            Self::Compare(args) => args.json,
+            Self::Report(args) => args.json,
+            Self::Render(args) => args.json,
             Self::Check(args) => args.json,
         }
     }

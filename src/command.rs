@@ -1,9 +1,13 @@
 //! The commands, one a file: what each may be told, and what it does.
 
 pub mod check;
+pub mod compare;
 pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod models;
+pub mod render;
 pub mod replay;
+pub mod report;
 pub mod run;
+pub mod simulate;

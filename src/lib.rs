@@ -2,8 +2,11 @@
 //! that replay bit for bit.
 
 pub mod app;
+pub mod assemble;
+pub mod batch;
 pub mod cli;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod download;
 pub mod drive;
@@ -13,7 +16,11 @@ pub mod live;
 pub mod logging;
 pub mod pools;
 pub mod progress;
+pub mod render;
+pub mod report;
 pub mod session_info;
+pub mod sessions;
+pub mod simulated;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -60,6 +60,8 @@ pub enum Unit {
     Millis,
     /// Frames.
     Frames,
+    /// Whole sessions.
+    Sessions,
 }
 
 /// The progress of one piece of work. Dropped, it is no longer shown.
@@ -151,6 +153,7 @@ fn bar(what: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}",
         Unit::Millis => "{percent}%",
         Unit::Frames => "{pos}/{len} frames",
+        Unit::Sessions => "{pos}/{len}",
     };
     let template = match total {
         Some(_) => format!("{{msg}} [{{wide_bar:.green}}] {count} {{eta}}"),
@@ -169,6 +172,7 @@ fn line(what: &str, position: u64, total: Option<u64>, unit: Unit, elapsed: Dura
         Unit::Bytes => (1e6, 1, "MB"),
         Unit::Millis => (1e3, 1, "s"),
         Unit::Frames => (1.0, 0, "frames"),
+        Unit::Sessions => (1.0, 0, "sessions"),
     };
     let shown = |value: u64| format!("{:.digits$}", value as f64 / scale);
     let mut line = format!("{what}: {}", shown(position));
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn every_way_of_showing_takes_every_unit() {
         for show in [Show::Bar, Show::Lines, Show::Nothing] {
-            for unit in [Unit::Bytes, Unit::Millis, Unit::Frames] {
+            for unit in [Unit::Bytes, Unit::Millis, Unit::Frames, Unit::Sessions] {
                 for total in [None, Some(0), Some(10)] {
                     let mut progress = Progress::start("working", total, unit, show);
                     progress.advance(3);

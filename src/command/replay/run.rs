@@ -30,7 +30,7 @@ const WAITING_BYTES: usize = 4_000_000;
 /// Runs the session.
 pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result<Finished, Failure> {
     let threads = plan.threads(args);
-    pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, realtime: false });
+    pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, live: false, realtime: false });
     let stages = Stages::default();
     let tick = TickPlugin { shuffle: args.shuffle, jitter: args.jitter, stages: Some(stages.clone()) };
     let prepared = Prepared::default();
