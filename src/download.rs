@@ -164,7 +164,7 @@ pub fn download(wanted: &Wanted<'_>, manner: &Manner) -> Result<(), Vec<Download
             .retry(again)
             .when(|error| matches!(error, DownloadError::Broken { .. }))
             .notify(|error, wait| tracing::warn!("{error}; again in {:.1} s", wait.as_secs_f64()));
-        match runtime.block_on(async { tries.await }) {
+        match runtime.block_on(tries) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 let here = !error.of_address();

@@ -1,7 +1,5 @@
 //! A GoPro's clip brings its own GPS track, which replays like any other device.
 
-#![expect(clippy::unwrap_used, reason = "a test: what is missing or wrong ends it")]
-
 #[path = "support/program.rs"]
 mod program;
 

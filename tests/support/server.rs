@@ -1,7 +1,11 @@
 //! A web server on this computer that answers as a test tells it to, well or badly.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs")]
-#![expect(clippy::unwrap_used, reason = "a test: what is missing or wrong ends it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "each test uses what it needs, unit tests among them; what is missing or wrong ends it"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

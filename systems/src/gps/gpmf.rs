@@ -176,6 +176,10 @@ fn device(payload: &[u8], arrived: Mono, span: Duration, each: &mut impl FnMut(G
     }
 }
 
+/// Makes a fix of the values of a sample and its milliseconds since the first one: none without satellites, an error of
+/// what cannot be.
+type Make = fn(&Stream, &[f64], u64) -> Result<Option<GpsFix>, ()>;
+
 /// What was said of the samples of a stream before they came.
 #[derive(Default)]
 struct Stream {
@@ -212,13 +216,7 @@ impl Stream {
     }
 
     /// Reads samples of values of these sizes in bytes.
-    fn samples(
-        &mut self,
-        item: &Item<'_>,
-        sizes: &[usize],
-        fixes: &mut Vec<Timed>,
-        make: fn(&Self, &[f64], u64) -> Result<Option<GpsFix>, ()>,
-    ) {
+    fn samples(&mut self, item: &Item<'_>, sizes: &[usize], fixes: &mut Vec<Timed>, make: Make) {
         let size: usize = sizes.iter().sum();
         if item.size != size || !(self.scale.len() == sizes.len() || self.scale.len() == 1) {
             self.bad += 1;
