@@ -251,8 +251,8 @@ pub fn missing(facts: &Facts, gathered: &Gathered) -> Vec<String> {
         missing
             .push(format!("No pictures in this session ({camera}), so no lane, no boxes and no pictures of moments."));
     }
-    if facts.fixes == 0 && (ran || !base.has(|kind| matches!(kind, StreamKind::Gps))) {
-        let receiver = device(|kind| matches!(kind, StreamKind::Gps), "receiver");
+    if facts.fixes == 0 && (ran || !base.has(|kind| matches!(kind, StreamKind::Gps { .. }))) {
+        let receiver = device(|kind| matches!(kind, StreamKind::Gps { .. }), "receiver");
         missing.push(format!("No GPS fixes in this session ({receiver}), so no track and no measured speed."));
     }
     if count("audio") == 0 {
