@@ -22,7 +22,7 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, Gate, GpsFix, Health, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation, Simulation,
+    Detection, Gate, GpsFix, Health, LaneFallback, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation, Simulation,
     Threads, Tick, Voice,
 };
 

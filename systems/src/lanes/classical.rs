@@ -196,7 +196,7 @@ fn fitted(evidence: &Evidence, prior: &Prior, gate: f64, geometry: &CameraGeomet
 }
 
 /// Takes a lane over, and learns from it.
-fn take(tracker: &mut LaneTracker, fit: &Fit, captured: Mono) {
+pub(super) fn take(tracker: &mut LaneTracker, fit: &Fit, captured: Mono) {
     tracker.shape = Some(fit.shape);
     tracker.seen = Some(captured);
     let share = 1.0 / f64::from(tracker.learnt.max(1));
