@@ -22,8 +22,8 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, Gate, GpsFix, Health, LaneFallback, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation, Simulation,
-    Threads, Tick, Voice,
+    Detection, Gate, GpsFix, Health, LaneFallback, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation,
+    Simulation, Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.

@@ -89,9 +89,7 @@ pub struct FirstLook {
 /// The first look at a frame: a pure function of its bytes, and of the camera's geometry if lane features are wanted.
 pub fn first_look(jpeg: &[u8], lanes: Option<CameraGeometry>) -> FirstLook {
     let seen = match lanes {
-        Some(geometry) => {
-            jpeg::thumbnail_and(jpeg, |grey, width, height| ridges::find(grey, width, height, &geometry))
-        }
+        Some(geometry) => jpeg::thumbnail_and(jpeg, |grey, width, height| ridges::find(grey, width, height, &geometry)),
         None => jpeg::thumbnail(jpeg).map(|(width, height, luma)| (width, height, luma, LaneFeatures::default())),
     };
     match seen {

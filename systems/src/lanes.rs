@@ -105,8 +105,7 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
     };
     let Thumbnail::Ready { width, height, .. } = thumbnail else { return };
     *estimate = trace::trace(masks, *width, *height);
-    estimate.geometry =
-        metres::of_lines(&estimate, &mut tracker, &camera.geometry, (*width, *height), stamp.captured);
+    estimate.geometry = metres::of_lines(&estimate, &mut tracker, &camera.geometry, (*width, *height), stamp.captured);
     segmentation.masks = Some(masks.clone());
     *lane = EgoLane {
         frame: Some(*id),
@@ -134,8 +133,7 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched, hertz: f32) {
         if !budget::due(&mut tracker.asked, id.seq, stamp.captured, gap) {
             continue;
         }
-        *estimate =
-            classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);
+        *estimate = classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);
         lane.frame = Some(*id);
         lane.captured = Some(stamp.captured);
         lane.estimate = estimate.clone();

@@ -144,3 +144,77 @@ fn gather(excess: &[f32], row: u16, reach: usize, ridges: &mut Vec<Ridge>) {
         count += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTH: usize = 640;
+    const HEIGHT: usize = 360;
+
+    /// A level camera over a road of this brightness, with bright stretches in one row, which is 13 m before the lens.
+    fn row_with(road: u8, stretches: &[(usize, usize, u8)]) -> Vec<Ridge> {
+        const ROW: usize = 236;
+        let mut grey = vec![road; WIDTH * HEIGHT];
+        for &(from, to, value) in stretches {
+            grey[ROW * WIDTH + from..ROW * WIDTH + to].fill(value);
+        }
+        let found = find(&grey, WIDTH, HEIGHT, &CameraGeometry::default());
+        assert_eq!((found.width, found.height), (640, 360));
+        assert!(found.ridges.iter().all(|ridge| usize::from(ridge.row) == ROW), "{found:?}");
+        found.ridges
+    }
+
+    #[test]
+    fn a_line_is_found_where_it_is() {
+        // 6 pixels are 0.15 m there. The filter sees three pixels at once, which widens the line by one on each side;
+        // their mean is a third of a sum, a trifle too low.
+        let found = row_with(90, &[(300, 306, 200)]);
+        assert_eq!(found, [Ridge { x16: 303 * 16, row: 236, width4: 4 * 8, contrast: 109 }]);
+    }
+
+    #[test]
+    fn edges_and_broad_and_dark_things_are_no_lines() {
+        assert_eq!(row_with(90, &[]), []);
+        assert_eq!(row_with(90, &[(300, 640, 200)]), [], "an edge");
+        assert_eq!(row_with(90, &[(200, 340, 200)]), [], "broader than any line");
+        assert_eq!(row_with(90, &[(300, 306, 10)]), [], "a seam");
+        assert_eq!(row_with(90, &[(300, 306, 96)]), [], "hardly brighter");
+        assert_eq!(row_with(220, &[(300, 306, 228)]), [], "hardly brighter for so bright a road");
+        let many: Vec<_> = (0..60).map(|n| (10 * n + 20, 10 * n + 24, 200)).collect();
+        assert!(row_with(90, &many).len() <= MOST_IN_ROW);
+    }
+
+    #[test]
+    fn rough_road_asks_for_more_contrast() {
+        let mut noise = 1u32;
+        let mut next = || {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (70 + (noise >> 16) % 80) as u8
+        };
+        let grey: Vec<u8> = (0..WIDTH * HEIGHT).map(|_| next()).collect();
+        let found = find(&grey, WIDTH, HEIGHT, &CameraGeometry::default()).ridges;
+        let clear = found.iter().filter(|ridge| ridge.contrast < 20).count();
+        assert!(clear < found.len() / 10, "{clear} of {} are fainter than the roughness", found.len());
+    }
+
+    #[test]
+    fn the_sky_is_not_looked_at() {
+        let mut grey = vec![90; WIDTH * HEIGHT];
+        for row in grey.chunks_exact_mut(WIDTH) {
+            row[300..304].fill(200);
+        }
+        let found = find(&grey, WIDTH, HEIGHT, &CameraGeometry::default());
+        // The horizon is in the middle; a camera may point 0.12 rad lower than it is said to.
+        let first = found.ridges.first().map(|ridge| ridge.row);
+        assert!(first.is_some_and(|row| (105..=120).contains(&row)), "{first:?}");
+    }
+
+    #[test]
+    fn what_is_no_picture_has_no_ridges() {
+        let geometry = CameraGeometry::default();
+        for (bytes, width, height) in [(0, 0, 0), (5, 640, 360), (70_000, 70_000, 1), (3, 3, 1), (9, 1, 9)] {
+            assert_eq!(find(&vec![9; bytes], width, height, &geometry).ridges, [], "{width}x{height}");
+        }
+    }
+}

@@ -205,3 +205,6 @@ pub(super) fn take(tracker: &mut LaneTracker, fit: &Fit, captured: Mono) {
     let pitch = tracker.pitch_rad + share * fit.nod_rad;
     tracker.pitch_rad = pitch.clamp(-MOST_PITCH_RAD, MOST_PITCH_RAD);
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::road_plane::RoadPlane;
 const SIGMA: [f64; 5] = [1.5, 1.5, 0.1, 3e-3, 0.04];
 const WIDTH_M: (f64, f64) = (3.6, 1.0);
 /// Standard deviations that a point may be off at first: both lines are known to be lines.
-const GATE: f64 = 40.0;
+const GATE: f64 = 400.0;
 
 /// The lane between two lines of a frame of `size` pixels, and what it teaches of the camera's pitch. None where a line is
 /// missing, or where no lane can be like this.
@@ -46,4 +46,50 @@ fn marks(points: &[ImagePoint], plane: &RoadPlane) -> Vec<Mark> {
         Some(Mark { nearness: 1.0 / road.forward_m, slope: direction.left, row: 0, weight: 1.0 })
     };
     points.iter().filter_map(mark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::road_plane::RoadPoint;
+
+    const SIZE: (u32, u32) = (1280, 720);
+
+    /// Lines of a bending lane in the picture of a camera that really points `pitch` below what its geometry says.
+    fn traced(geometry: &CameraGeometry, pitch: f64) -> LaneEstimate {
+        let plane = RoadPlane::new(geometry, pitch, SIZE.0, SIZE.1).expect("sound");
+        let line = |left_m: f64| {
+            let point = |x: f64| plane.to_image(RoadPoint { forward_m: x, left_m: left_m + 0.01 * x + x * x / 1000.0 });
+            Some((0..30).filter_map(|n| point(5.0 + f64::from(n))).collect())
+        };
+        LaneEstimate { left: line(1.5), right: line(-2.1), ..LaneEstimate::default() }
+    }
+
+    #[test]
+    fn traced_lines_are_measured_and_teach_the_pitch() {
+        let geometry = CameraGeometry { bumper_m: 0.0, ..CameraGeometry::default() };
+        for pitch in [0.0, 0.05, -0.05] {
+            let mut tracker = LaneTracker::default();
+            let lane = of_lines(&traced(&geometry, pitch), &mut tracker, &geometry, SIZE, Mono(1)).expect("a lane");
+            assert!((lane.offset_m - 0.3).abs() < 0.05, "{lane:?}");
+            assert!((lane.width_m - 3.6).abs() < 0.08, "{lane:?}");
+            assert!((lane.heading_rad + 0.01).abs() < 0.004, "{lane:?}");
+            assert!((lane.curvature_per_m - 0.002).abs() < 4e-4, "{lane:?}");
+            assert!((tracker.pitch_rad - pitch).abs() < 0.003, "{}", tracker.pitch_rad);
+        }
+    }
+
+    #[test]
+    fn half_a_lane_and_no_lane_have_no_metres() {
+        let geometry = CameraGeometry::default();
+        let whole = traced(&geometry, 0.0);
+        let crossed = LaneEstimate { left: whole.right.clone(), right: whole.left.clone(), ..LaneEstimate::default() };
+        let half = LaneEstimate { right: None, ..whole.clone() };
+        let empty = LaneEstimate { left: Some(Vec::new()), ..whole };
+        for estimate in [crossed, half, empty, LaneEstimate::default()] {
+            let mut tracker = LaneTracker::default();
+            assert_eq!(of_lines(&estimate, &mut tracker, &geometry, SIZE, Mono(1)), None);
+            assert_eq!(tracker, LaneTracker::default());
+        }
+    }
 }

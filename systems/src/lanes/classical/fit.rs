@@ -85,11 +85,8 @@ pub fn fit(evidence: &Evidence, prior: &Prior, gate: f64) -> Option<Fit> {
             normal[i][1 - i] -= information;
             rhs[i] += sign * information * wider;
         }
-        now.explained = evidence
-            .marks
-            .iter()
-            .map(|mark| add(&mut normal, &mut rhs, mark, &now, &evidence.plane, width))
-            .sum();
+        now.explained =
+            evidence.marks.iter().map(|mark| add(&mut normal, &mut rhs, mark, &now, &evidence.plane, width)).sum();
         let step = solve(normal, rhs)?;
         now.shape.left_m += step[0];
         now.shape.right_m += step[1];
