@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, inspect, replay, run};
+use crate::command::{check, import, inspect, replay, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -64,6 +64,9 @@ pub enum Command {
     /// Makes a session from a video, pictures, sound, a GPS log or distances.
     #[command(after_long_help = import::EXAMPLES)]
     Import(import::ImportArgs),
+    /// Makes a session of a simulated drive, faster than it would drive.
+    #[command(after_long_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
@@ -79,6 +82,7 @@ impl Command {
             Self::Run(args) => args.config.as_deref(),
             Self::Replay(args) => args.config.as_deref(),
             Self::Import(args) => args.config.as_deref(),
+            Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Inspect(_) => None,
         }
@@ -90,6 +94,7 @@ impl Command {
             Self::Run(args) => args.json,
             Self::Replay(args) => args.json,
             Self::Import(args) => args.json,
+            Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Check(args) => args.json,
         }

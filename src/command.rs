@@ -5,3 +5,4 @@ pub mod import;
 pub mod inspect;
 pub mod replay;
 pub mod run;
+pub mod simulate;

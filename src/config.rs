@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::prelude::{StreamId, StreamKind, StreamSpec};
+use waywarden_components::prelude::{CameraRole, StreamId, StreamKind, StreamSpec};
 
 mod check;
 mod devices;
@@ -16,6 +16,7 @@ mod limits;
 mod parse;
 mod path;
 mod problem;
+pub mod scenario;
 mod sections;
 
 pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
@@ -191,8 +192,24 @@ impl Config {
         cameras.chain(microphones).chain(gps).chain(ranges)
     }
 
-    /// The device streams, numbered from 1: cameras, microphones, satellite receivers, range sensors, each in the
-    /// order of the file.
+    /// The camera whose pictures the truth of the simulation is about: the first that looks ahead, if it draws a drive
+    /// and does not repeat pictures.
+    pub fn true_camera(&self) -> Option<&Camera> {
+        let front = self.camera.iter().find(|camera| camera.role == CameraRole::Front);
+        front.filter(|camera| camera.source == DeviceSource::Simulated && camera.loop_frames == 0)
+    }
+
+    /// A name for the stream of what the simulation knows to be true.
+    fn truth_name(&self) -> String {
+        let mut name = "truth".to_owned();
+        while self.names().any(|taken| taken == name) {
+            name.push_str("-simulated");
+        }
+        name
+    }
+
+    /// The streams, numbered from 1: cameras, microphones, satellite receivers, range sensors, each in the order of the
+    /// file; then the truth, where there is one.
     pub fn streams(&self) -> Vec<StreamSpec> {
         let cameras =
             self.camera.iter().map(|camera| StreamKind::Camera { role: camera.role, geometry: camera.geometry });
@@ -200,9 +217,11 @@ impl Config {
         let gps = self.gps.iter().map(|_| StreamKind::Gps);
         let ranges = self.range.iter().map(|range| StreamKind::Range { protocol: range.protocol });
         let kinds = cameras.chain(microphones).chain(gps).chain(ranges);
+        let devices = self.names().map(str::to_owned).zip(kinds);
+        let truth = self.true_camera().map(|_| (self.truth_name(), StreamKind::Truth));
         (1u16..)
-            .zip(self.names().zip(kinds))
-            .map(|(id, (name, kind))| StreamSpec { id: StreamId(id), name: name.to_owned(), kind })
+            .zip(devices.chain(truth))
+            .map(|(id, (name, kind))| StreamSpec { id: StreamId(id), name, kind })
             .collect()
     }
 }

@@ -2,6 +2,7 @@
 //! that replay bit for bit.
 
 pub mod app;
+pub mod assemble;
 pub mod cli;
 pub mod command;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod logging;
 pub mod pools;
 pub mod progress;
 pub mod session_info;
+pub mod simulated;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -10,17 +10,11 @@ use bevy_app::App;
 use serde::Serialize;
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::{boottime, system_utc};
-use waywarden_systems::import::TimedItem;
 use waywarden_systems::ingress::{Control, Inlet, LiveSettings, LiveSource, Outlet, Wake, channel, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
 use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
 use waywarden_systems::session::{Origin, WriteError};
-use waywarden_systems::simulate::Drive;
-use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
-use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
-use waywarden_systems::simulate::microphone::MicrophoneSimulator;
-use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
@@ -29,7 +23,7 @@ use crate::engines::Engines;
 use crate::failure::Failure;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
-use crate::{app, drive, session_info};
+use crate::{app, drive, session_info, simulated};
 
 /// Frames that may wait for a tick: what a camera's own buffers would hold.
 const WAITING_FRAMES: usize = 4;
@@ -223,47 +217,8 @@ fn start_recorder(
     Ok((recorder, Recording { thread, stats }))
 }
 
-/// What a simulated device gives, in order of time since the drive began.
-type Simulated = Box<dyn FnMut() -> TimedItem + Send>;
-
-/// The simulated device of a stream.
-fn simulated(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Simulated, Failure> {
-    let unknown = || Failure::running(format!("stream {} is not in the config", spec.name));
-    Ok(match &spec.kind {
-        StreamKind::Camera { .. } => {
-            let camera = config.camera.iter().find(|camera| camera.name == spec.name).ok_or_else(unknown)?;
-            let settings = CameraSettings {
-                width: camera.width as usize,
-                height: camera.height as usize,
-                fps: camera.fps,
-                loop_frames: (camera.loop_frames > 0).then_some(camera.loop_frames as usize),
-            };
-            let mut simulator = CameraSimulator::new(drive, settings)
-                .map_err(|error| Failure::bad_input(format!("camera {}: {error}", spec.name)))?;
-            Box::new(move || simulator.next())
-        }
-        StreamKind::Microphone => {
-            let mut simulator = MicrophoneSimulator::new(drive);
-            Box::new(move || simulator.next())
-        }
-        StreamKind::Gps => {
-            let gps = config.gps.iter().find(|gps| gps.name == spec.name).ok_or_else(unknown)?;
-            let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, ..GpsSettings::default() };
-            let mut simulator = GpsSimulator::new(drive, settings);
-            Box::new(move || simulator.next())
-        }
-        StreamKind::Truth => return Err(unknown()),
-        StreamKind::Range { protocol } => {
-            let range = config.range.iter().find(|range| range.name == spec.name).ok_or_else(unknown)?;
-            let settings = RangeSettings { rate_hz: range.rate_hz, protocol: *protocol };
-            let mut simulator = RangeSimulator::new(drive, settings);
-            Box::new(move || simulator.next())
-        }
-    })
-}
-
 /// Devices that have been opened and not started.
-struct Devices(Vec<(String, Simulated, Outlet)>);
+struct Devices(Vec<(String, simulated::Device, Outlet)>);
 
 /// Devices that run.
 struct RunningDevices {
@@ -273,7 +228,7 @@ struct RunningDevices {
 
 impl Devices {
     fn open(config: &Config, streams: &[StreamSpec], wake: &Wake) -> Result<(Self, Vec<Inlet>), Failure> {
-        let drive = Drive::new(config.simulation.seed);
+        let drive = simulated::drive(config)?;
         let (mut devices, mut inlets) = (Vec::new(), Vec::new());
         for spec in streams {
             let (capacity, policy) = match spec.kind {
@@ -284,7 +239,7 @@ impl Devices {
                 }
             };
             let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
-            devices.push((spec.name.clone(), simulated(config, spec, &drive)?, outlet));
+            devices.push((spec.name.clone(), simulated::device(config, spec, &drive)?, outlet));
             inlets.push(inlet);
         }
         Ok((Self(devices), inlets))
@@ -314,7 +269,7 @@ impl RunningDevices {
 }
 
 /// Plays a simulated device in real time.
-fn play(mut next: Simulated, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
+fn play(mut next: simulated::Device, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
     /// How soon a device hears that it is to stop.
     const NAP: Duration = Duration::from_millis(100);
     if outlet.send(boottime(), Payload::Link(LinkState::Connected)).is_err() {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::{check, import, inspect, replay, run};
+use waywarden::command::{check, import, inspect, replay, run, simulate};
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
@@ -35,6 +35,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Import(args) => import::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Run(args) => run::run(args, out),
+        Command::Simulate(args) => simulate::run(args, out),
     }
 }
 

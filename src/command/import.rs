@@ -1,27 +1,23 @@
 //! `waywarden import`: a session made from files.
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgGroup;
-use serde_json::json;
 use waywarden_components::prelude::*;
 use waywarden_systems::import::nmea::NmeaLog;
 use waywarden_systems::import::range_csv::RangeCsv;
 use waywarden_systems::import::stills::Stills;
 use waywarden_systems::import::video::Video;
 use waywarden_systems::import::wav::Wav;
-use waywarden_systems::import::{ImportError, Merge, Reader, merge, plan_ticks};
-use waywarden_systems::ingress::Incoming;
-use waywarden_systems::session::{Origin, SegmentWriter, WriteError, unfinished};
+use waywarden_systems::import::{ImportError, Reader};
 
+use crate::assemble::{Assembly, Sources, assemble, report};
 use crate::cli::{positive, seconds};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::progress::{Progress, Show, Unit};
-use crate::session_info;
+use crate::progress::Show;
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
@@ -93,36 +89,20 @@ pub fn run(args: &ImportArgs, out: &mut dyn Write) -> Result<(), Failure> {
         None => Config::default(),
     };
     let (streams, sources) = open(args, &config)?;
-    let expected = sources.iter().find_map(|(_, reader)| reader.expected_length());
-    let total = expected.map(|length| u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
     let inputs = [&args.video, &args.frames, &args.audio, &args.nmea, &args.range];
     let names: Vec<String> = inputs.into_iter().flatten().map(|path| path.display().to_string()).collect();
-    let mut progress =
-        Progress::start(format!("importing {}", names.join(", ")), total, Unit::Millis, Show::new(args.json));
-    let ids: Vec<StreamId> = streams.iter().map(|spec| spec.id).collect();
-    let segment = args.segment_s.unwrap_or(Duration::from_secs(config.record.segment_s.into()));
-    let period = Duration::from_millis(config.tick.period_ms.into());
-    let mut ticks = plan_ticks(merge(sources), &ids, period, segment);
-    let info = session_info::describe(Origin::Import, &config, &streams, BTreeMap::new());
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let io = |source| WriteError::Io { path: args.out.clone(), source };
-    // Under another name until it is complete.
-    let temporary = unfinished(folder).map_err(io)?;
-    let mut writer = SegmentWriter::begin(&args.out, temporary.reopen().map_err(io)?, &info)?;
-    let (mut count, mut last) = (0, Mono::default());
-    for tick in &mut ticks {
-        let tick = tick?;
-        (count, last) = (tick.number, tick.at);
-        writer.tick(&Incoming { tick: tick.number, now: tick.at, inputs: tick.inputs })?;
-        progress.set(last.as_nanos() / 1_000_000);
-    }
-    writer.finish()?;
-    temporary.persist(&args.out).map_err(|error| io(error.error))?;
-    progress.finish(&format!("imported {:.1} s into {}", last.as_secs_f64(), args.out.display()));
-    report(args, &streams, ticks.source(), count, last, out)
+    let assembled = assemble(Assembly {
+        config: &config,
+        streams: &streams,
+        sources,
+        out: &args.out,
+        segment: args.segment_s,
+        what: format!("importing {}", names.join(", ")),
+        done: "imported",
+        show: Show::new(args.json),
+    })?;
+    report(&args.out, &streams, &assembled, args.json, out)
 }
-
-type Sources = Vec<(StreamId, Box<dyn Reader>)>;
 
 /// The streams that the arguments ask for, named as in the config, and their readers.
 fn open(args: &ImportArgs, config: &Config) -> Result<(Vec<StreamSpec>, Sources), Failure> {
@@ -160,57 +140,6 @@ fn open(args: &ImportArgs, config: &Config) -> Result<(Vec<StreamSpec>, Sources)
         add(name, "range", kind, Box::new(RangeCsv::open(path)?));
     }
     Ok((streams, sources))
-}
-
-fn report(
-    args: &ImportArgs,
-    streams: &[StreamSpec],
-    merged: &Merge,
-    ticks: u64,
-    last: Mono,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let name = |id: StreamId| streams.iter().find(|spec| spec.id == id).map_or("", |spec| spec.name.as_str());
-    let size = std::fs::metadata(&args.out).map_or(0, |meta| meta.len());
-    if args.json {
-        let streams: Vec<_> = merged
-            .tallies()
-            .iter()
-            .map(|t| {
-                json!({
-                    "name": name(t.stream), "items": t.items, "bytes": t.bytes, "mean_bytes": t.mean(),
-                    "smallest_bytes": t.smallest, "largest_bytes": t.largest,
-                })
-            })
-            .collect();
-        let warnings: Vec<_> =
-            merged.warnings().iter().map(|(id, text)| json!({ "stream": name(*id), "text": text })).collect();
-        let session = args.out.display().to_string();
-        let (length, bytes) = (last.as_secs_f64(), size);
-        writeln!(
-            out,
-            "{}",
-            json!({ "ok": true, "session": session, "ticks": ticks, "session_s": length, "bytes": bytes,
-                "streams": streams, "warnings": warnings })
-        )?;
-        return Ok(());
-    }
-    writeln!(out, "{}: {:.1} s, {ticks} ticks, {:.1} MB", args.out.display(), last.as_secs_f64(), size as f64 / 1e6)?;
-    for t in merged.tallies() {
-        writeln!(
-            out,
-            "  {:<12} {} items, {} bytes each ({} to {})",
-            name(t.stream),
-            t.items,
-            t.mean(),
-            t.smallest,
-            t.largest
-        )?;
-    }
-    for (id, warning) in merged.warnings() {
-        writeln!(out, "  warning: {}: {warning}", name(id))?;
-    }
-    Ok(())
 }
 
 impl From<ImportError> for Failure {

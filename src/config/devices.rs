@@ -28,7 +28,7 @@ pub struct Camera {
     pub height: u32,
     /// Pictures a second.
     pub fps: f64,
-    /// Simulated pictures that are drawn before the start and then shown over and over.
+    /// Simulated pictures that are drawn before the start and then shown over and over; 0 draws each anew.
     pub loop_frames: u32,
     /// How it is mounted.
     pub geometry: CameraGeometry,
@@ -43,7 +43,7 @@ impl Default for Camera {
             width: 1280,
             height: 720,
             fps: 30.0,
-            loop_frames: 60,
+            loop_frames: 0,
             geometry: CameraGeometry::default(),
         }
     }

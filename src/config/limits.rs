@@ -24,7 +24,7 @@ pub const LIMITS: &[Limit] = &[
     limit("camera.width", 64.0, 7680.0, "pixels"),
     limit("camera.height", 64.0, 4320.0, "pixels"),
     limit("camera.fps", 1.0, 240.0, "frames a second"),
-    limit("camera.loop_frames", 1.0, 1000.0, "frames"),
+    limit("camera.loop_frames", 0.0, 1000.0, "frames"),
     limit("camera.geometry.horizontal_fov_deg", 10.0, 170.0, "degrees"),
     limit("camera.geometry.height_m", 0.2, 5.0, "m"),
     limit("camera.geometry.pitch_down_deg", -30.0, 30.0, "degrees"),

@@ -47,11 +47,13 @@ impl Default for Threads {
 pub struct Simulation {
     /// The seed of everything that is simulated.
     pub seed: u64,
+    /// The scenario: a name of those that are built in, or a path that ends in `.toml`.
+    pub scenario: String,
 }
 
 impl Default for Simulation {
     fn default() -> Self {
-        Self { seed: 1 }
+        Self { seed: 1, scenario: "motorway".into() }
     }
 }
 

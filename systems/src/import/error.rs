@@ -76,6 +76,12 @@ pub enum ImportError {
         /// What is expected.
         hint: &'static str,
     },
+    /// A simulated device cannot go on.
+    #[error("the simulation cannot go on: {reason}")]
+    Simulation {
+        /// The reason.
+        reason: String,
+    },
     /// The recording goes on for longer than any drive.
     #[error(
         "the recording reaches to {hours:.1} hours, more than the {limit} hours that can be imported at once; look at its times, or cut it"

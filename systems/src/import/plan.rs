@@ -70,6 +70,11 @@ impl<I> Ticks<I> {
     pub fn source(&self) -> &I {
         &self.items
     }
+
+    /// Where the items came from.
+    pub fn into_source(self) -> I {
+        self.items
+    }
 }
 
 impl<I: Iterator<Item = Result<(StreamId, TimedItem), ImportError>>> Ticks<I> {

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
-use super::{Drive, nth_nanos};
+use super::drive::{Drive, Moment, degrees_of};
+use super::nth_nanos;
 use crate::import::TimedItem;
 
 /// Nanoseconds between an epoch and its first byte on the wire.
@@ -39,7 +40,7 @@ impl Default for GpsSettings {
 /// A generator of NMEA bytes: GGA and RMC for each epoch, GSV every five seconds, cut into pieces of random size
 /// wherever the cut falls, as a serial port gives them.
 ///
-/// Positions carry noise that wanders within about two metres.
+/// Positions wander as far as the scenario says. Without a fix, as in a tunnel, sentences go on without a position.
 #[derive(Clone, Debug)]
 pub struct GpsSimulator {
     drive: Drive,
@@ -60,7 +61,7 @@ impl GpsSimulator {
         Self {
             drive: drive.clone(),
             settings,
-            rng: drive.rng(3),
+            rng: drive.rng_of(3),
             epoch: 0,
             waiting: VecDeque::new(),
             wire: 0,
@@ -85,23 +86,45 @@ impl GpsSimulator {
     }
 
     fn sentences(&mut self, time: u64) -> String {
-        let mut wander = |noise: f64| noise * 0.98 + self.rng.random_range(-0.3..0.3);
-        self.noise = (wander(self.noise.0), wander(self.noise.1));
-        let t = time as f64 / 1e9;
-        let (latitude, longitude) = self.drive.position(t);
-        let north = latitude + self.noise.0 / 111_320.0;
-        let east = longitude + self.noise.1 / (111_320.0 * latitude.to_radians().cos());
-        let position = format!("{},{}", degrees(north, 2, 'N', 'S'), degrees(east, 3, 'E', 'W'));
+        let moment = self.drive.moment(time as f64 / 1e9);
         let clock = utc(self.settings.utc_start, time);
-        let altitude = 520.0 + 3.0 * (t / 90.0).sin();
-        let (knots, heading) = (self.drive.speed_mps(t) * KNOTS_A_MPS, self.drive.heading_deg(t));
         let mut text = String::new();
-        sentence(&mut text, &format!("GPGGA,{},{position},1,09,0.9,{altitude:.1},M,47.2,M,,", clock.time));
-        sentence(&mut text, &format!("GPRMC,{},A,{position},{knots:.2},{heading:.1},{},,,A", clock.time, clock.date));
+        if moment.has_fix {
+            self.fix(&mut text, &moment, &clock);
+        } else {
+            // No satellites: only the clock goes on.
+            sentence(&mut text, &format!("GPGGA,{},,,,,0,00,99.9,,M,,M,,", clock.time));
+            sentence(&mut text, &format!("GPRMC,{},V,,,,,,,{},,,N", clock.time, clock.date));
+        }
         if self.epoch.is_multiple_of(5 * u64::from(self.settings.rate_hz)) {
             self.satellites(&mut text);
         }
         text
+    }
+
+    fn fix(&mut self, text: &mut String, moment: &Moment, clock: &UtcFields) {
+        let (latitude, longitude) = moment.position;
+        let (north, east) = self.wander();
+        let (north, east) = degrees_of(north, east, latitude);
+        let position = format!("{},{}", degrees(latitude + north, 2, 'N', 'S'), degrees(longitude + east, 3, 'E', 'W'));
+        let (knots, heading) = (moment.speed_mps() * KNOTS_A_MPS, moment.heading_deg());
+        let altitude = moment.altitude;
+        sentence(text, &format!("GPGGA,{},{position},1,09,0.9,{altitude:.1},M,47.2,M,,", clock.time));
+        sentence(text, &format!("GPRMC,{},A,{position},{knots:.2},{heading:.1},{},,,A", clock.time, clock.date));
+    }
+
+    /// How far off the position is, in metres north and east: a Gauss-Markov process with a time constant of a minute.
+    fn wander(&mut self) -> (f64, f64) {
+        let deviation = self.drive.scenario().faults.gps_drift_m;
+        let keep = libm::exp(-1.0 / (f64::from(self.settings.rate_hz) * 60.0));
+        let kick = deviation * (1.0 - keep * keep).sqrt();
+        let mut step = |off: f64| {
+            // The sum of three even numbers is nearly normal, with a standard deviation of 1.
+            let normal: f64 = (0..3).map(|_| self.rng.random_range(-1.0..1.0)).sum();
+            (off * keep + normal * kick).clamp(-4.0 * deviation, 4.0 * deviation)
+        };
+        self.noise = (step(self.noise.0), step(self.noise.1));
+        self.noise
     }
 
     /// The satellites in view: nine, in three sentences.
@@ -165,9 +188,10 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::Scenario;
 
     fn pieces(seed: u64, settings: GpsSettings, count: usize) -> Vec<TimedItem> {
-        let mut receiver = GpsSimulator::new(&Drive::new(seed), settings);
+        let mut receiver = GpsSimulator::new(&Drive::new(&Scenario::built_in("motorway").unwrap(), seed), settings);
         (0..count).map(|_| receiver.next()).collect()
     }
 
@@ -181,8 +205,9 @@ mod tests {
 
     #[test]
     fn sentences_parse_and_agree_with_the_drive() {
-        let drive = Drive::new(5);
+        let drive = Drive::new(&Scenario::built_in("motorway").unwrap(), 5);
         for rate_hz in [5, 10] {
+            let mut drive = drive.clone();
             let settings = GpsSettings { rate_hz, ..GpsSettings::default() };
             let pieces = pieces(5, settings, 3_000);
             assert!(pieces.is_sorted_by(|a, b| a.at < b.at), "times must rise");
@@ -193,11 +218,12 @@ mod tests {
                 match parsed {
                     nmea::ParseResult::RMC(rmc) => {
                         let t = f64::from(epochs) / f64::from(rate_hz);
-                        let (latitude, longitude) = drive.position(t);
+                        let moment = drive.moment(t);
+                        let (latitude, longitude) = moment.position();
                         assert!((rmc.lat.unwrap() - latitude).abs() * 111_320.0 < 15.0, "{line}");
                         assert!((rmc.lon.unwrap() - longitude).abs() * 80_000.0 < 15.0, "{line}");
                         let speed = f64::from(rmc.speed_over_ground.unwrap()) / KNOTS_A_MPS;
-                        assert!((speed - drive.speed_mps(t)).abs() < 0.01, "{line}");
+                        assert!((speed - moment.speed_mps()).abs() < 0.01, "{line}");
                         epochs += 1;
                     }
                     nmea::ParseResult::GSV(gsv) => satellites += gsv.sats_info.iter().flatten().count(),

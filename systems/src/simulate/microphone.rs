@@ -3,14 +3,15 @@
 use std::f64::consts::TAU;
 
 use bytes::Bytes;
+use libm::{sin, tanh};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use waywarden_components::audio::SAMPLE_RATE;
 use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
-use super::Drive;
-use super::speech::Speaker;
+use super::drive::Drive;
+use super::speech::{Speaker, Talk};
 use crate::import::TimedItem;
 
 /// Samples in a chunk: 20 ms.
@@ -27,8 +28,8 @@ const LIMIT: f64 = 0.8;
 
 /// A generator of sound: chunks of 20 ms, signed 16 bit, 16 kHz, mono.
 ///
-/// The engine's hum follows the drive's speed. Bursts of babble of 1.5 to 4 s come every 4 to 9 s, the first within
-/// 3 s; voice detectors take them for speech, and the rest not.
+/// The engine's hum follows the drive's speed. Bursts of babble come as often as the scenario says; voice detectors take
+/// them for speech, and the rest not.
 #[derive(Clone, Debug)]
 pub struct MicrophoneSimulator {
     drive: Drive,
@@ -37,42 +38,35 @@ pub struct MicrophoneSimulator {
     given: u64,
     phase: f64,
     rumble: f64,
-    /// Samples until the talking begins or ends.
-    until: u64,
+    talk: Talk,
     talking: bool,
-    may_talk: bool,
 }
 
 impl MicrophoneSimulator {
     /// The microphone of this drive.
     pub fn new(drive: &Drive) -> Self {
-        let mut rng = drive.rng(2);
-        let until = samples(rng.random_range(1.0..3.0));
         Self {
             drive: drive.clone(),
-            rng,
-            speaker: Speaker::new(drive.rng(5)),
+            rng: drive.rng_of(2),
+            speaker: Speaker::new(drive.rng_of(5)),
             given: 0,
             phase: 0.0,
             rumble: 0.0,
-            until,
+            talk: Talk::new(drive),
             talking: false,
-            may_talk: true,
         }
-    }
-
-    /// The microphone of this drive with nobody who talks.
-    pub fn without_speech(drive: &Drive) -> Self {
-        Self { may_talk: false, ..Self::new(drive) }
     }
 
     /// The next chunk; its time is that of its last sample.
     #[expect(clippy::should_implement_trait, reason = "never ends, and says so by its type")]
     pub fn next(&mut self) -> TimedItem {
-        let firing = 30.0 + 2.2 * self.drive.speed_mps(self.given as f64 / RATE);
+        let t = self.given as f64 / RATE;
+        let firing = 30.0 + 2.2 * self.drive.moment(t).speed_mps();
+        let engine = f64::from(u8::from(self.drive.scenario().sound.engine));
+        self.talking = self.talk.at(t);
         let mut pcm = Vec::with_capacity(CHUNK * 2);
         for _ in 0..CHUNK {
-            let sample = self.vehicle(firing) + self.voice();
+            let sample = self.vehicle(firing) * engine + self.voice();
             pcm.extend_from_slice(&((sample * 32768.0).round().clamp(-32768.0, 32767.0) as i16).to_le_bytes());
         }
         self.given += CHUNK as u64;
@@ -81,36 +75,27 @@ impl MicrophoneSimulator {
 
     /// Whether somebody talks at the end of the last chunk.
     pub fn is_talking(&self) -> bool {
-        self.talking && self.may_talk
+        self.talking
     }
 
     fn vehicle(&mut self, firing: f64) -> f64 {
         self.phase = (self.phase + firing / RATE).rem_euclid(2.0);
-        let hum: f64 = ORDERS.iter().map(|(order, level)| level * (TAU * order * self.phase).sin()).sum();
+        let hum: f64 = ORDERS.iter().map(|(order, level)| level * sin(TAU * order * self.phase)).sum();
         // noise below about 100 Hz
         self.rumble += (self.rng.random_range(-1.0..1.0) - self.rumble) * 0.04;
         hum + self.rumble * RUMBLE * 10.0 + self.rng.random_range(-1.0..1.0) * 0.0003
     }
 
     fn voice(&mut self) -> f64 {
-        if self.until == 0 {
-            self.talking = !self.talking;
-            let seconds = if self.talking { self.rng.random_range(1.5..4.0) } else { self.rng.random_range(4.0..9.0) };
-            self.until = samples(seconds);
-        }
-        self.until -= 1;
-        let voice = self.speaker.sample(self.talking && self.may_talk) * SPEECH;
-        (voice / LIMIT).tanh() * LIMIT
+        let voice = self.speaker.sample(self.talking) * SPEECH;
+        tanh(voice / LIMIT) * LIMIT
     }
-}
-
-fn samples(seconds: f64) -> u64 {
-    (seconds * RATE) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::Scenario;
 
     fn chunk(item: &TimedItem) -> Vec<i16> {
         let Payload::Audio(pcm) = &item.payload else { panic!() };
@@ -150,12 +135,14 @@ mod tests {
     #[test]
     fn talking_is_heard_as_speech_and_the_engine_is_not() {
         for seed in 1..=2 {
-            let drive = Drive::new(seed);
+            let mut scenario = Scenario::built_in("motorway").unwrap();
+            let drive = Drive::new(&scenario, seed);
             let (utterances, talking, silent) = listen(MicrophoneSimulator::new(&drive), 60);
             println!("seed {seed}: {utterances} utterances, {talking:.2} while talking, {silent:.3} while silent");
             assert!((4..=12).contains(&utterances), "seed {seed}: {utterances}");
             assert!(talking > 0.6 && silent < 0.1, "seed {seed}: {talking} {silent}");
-            let (utterances, _, silent) = listen(MicrophoneSimulator::without_speech(&drive), 30);
+            scenario.sound.speech = 0.0;
+            let (utterances, _, silent) = listen(MicrophoneSimulator::new(&Drive::new(&scenario, seed)), 30);
             assert_eq!(utterances, 0, "seed {seed}");
             assert!(silent < 0.02, "seed {seed}: {silent}");
         }
@@ -163,7 +150,7 @@ mod tests {
 
     #[test]
     fn chunks_follow_each_other_and_never_clip() {
-        let mut microphone = MicrophoneSimulator::new(&Drive::new(9));
+        let mut microphone = MicrophoneSimulator::new(&Drive::new(&Scenario::default(), 9));
         for n in 1..=1_000 {
             let item = microphone.next();
             assert_eq!(item.at, Mono(n * 20_000_000 - 62_500));
@@ -176,7 +163,7 @@ mod tests {
     #[test]
     fn seeds_repeat_and_differ() {
         let of = |seed| {
-            let mut microphone = MicrophoneSimulator::new(&Drive::new(seed));
+            let mut microphone = MicrophoneSimulator::new(&Drive::new(&Scenario::default(), seed));
             (0..200).map(|_| microphone.next()).collect::<Vec<_>>()
         };
         assert_eq!(of(1), of(1));

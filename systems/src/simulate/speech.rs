@@ -5,9 +5,12 @@
 
 use std::f64::consts::{PI, TAU};
 
+use libm::{cos, exp};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use waywarden_components::audio::SAMPLE_RATE;
+
+use super::drive::Drive;
 
 const RATE: f64 = SAMPLE_RATE as f64;
 /// Formants of five vowels in hertz (men's averages of Peterson and Barney, 1952).
@@ -35,9 +38,9 @@ struct Resonator {
 
 impl Resonator {
     fn tune(&mut self, hertz: f64, bandwidth: f64) {
-        let radius = (-PI * bandwidth / RATE).exp();
+        let radius = exp(-PI * bandwidth / RATE);
         self.c = -radius * radius;
-        self.b = 2.0 * radius * (TAU * hertz / RATE).cos();
+        self.b = 2.0 * radius * cos(TAU * hertz / RATE);
         self.a = 1.0 - self.b - self.c;
     }
 
@@ -45,6 +48,38 @@ impl Resonator {
         let y = self.a * x + self.b * self.y1 + self.c * self.y2;
         (self.y2, self.y1) = (self.y1, y);
         y
+    }
+}
+
+/// When somebody talks: bursts of 1.5 to 4 s.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    rng: ChaCha8Rng,
+    /// Share of the time.
+    share: f64,
+    talking: bool,
+    /// Seconds since the start of the drive at which it begins or ends.
+    until: f64,
+}
+
+impl Talk {
+    /// The talking of this drive: the same for all who ask.
+    pub fn new(drive: &Drive) -> Self {
+        let mut rng = drive.rng_of(6);
+        let until = rng.random_range(1.0..3.0);
+        Self { rng, share: drive.scenario().sound.speech.clamp(0.0, 0.9), talking: false, until }
+    }
+
+    /// Whether somebody talks `t` seconds after the start; `t` only grows.
+    pub fn at(&mut self, t: f64) -> bool {
+        while t >= self.until && self.share > 0.0 {
+            self.talking = !self.talking;
+            let talk = self.rng.random_range(1.5..4.0);
+            // Pauses are as long as the share wants, but for half a second at least.
+            let pause = (self.rng.random_range(1.5..4.0) * (1.0 - self.share) / self.share).max(0.5);
+            self.until += if self.talking { talk } else { pause };
+        }
+        self.talking
     }
 }
 
@@ -146,7 +181,8 @@ impl Speaker {
             let x = self.phase / OPENING;
             x * x * (3.0 - 2.0 * x)
         } else if self.phase < OPENING + CLOSING {
-            1.0 - ((self.phase - OPENING) / CLOSING).powi(2)
+            let x = (self.phase - OPENING) / CLOSING;
+            1.0 - x * x
         } else {
             0.0
         };

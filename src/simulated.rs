@@ -1,0 +1,107 @@
+//! The simulated devices of a config.
+
+use std::time::Duration;
+
+use waywarden_components::prelude::*;
+use waywarden_systems::import::{Reader, TimedItem};
+use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
+use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
+use waywarden_systems::simulate::microphone::MicrophoneSimulator;
+use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
+use waywarden_systems::simulate::reader::{Frames, Simulated};
+use waywarden_systems::simulate::{Drive, TruthSimulator};
+
+use crate::config::{Camera, Config, scenario};
+use crate::failure::Failure;
+
+/// What a simulated device gives, in order of time since the drive began.
+pub type Device = Box<dyn FnMut() -> TimedItem + Send>;
+
+/// The drive that a config asks for.
+///
+/// # Errors
+/// When its scenario cannot be read or is none.
+pub fn drive(config: &Config) -> Result<Drive, Failure> {
+    Ok(Drive::new(&scenario::load(&config.simulation.scenario)?, config.simulation.seed))
+}
+
+fn camera_settings(camera: &Camera) -> CameraSettings {
+    CameraSettings {
+        width: camera.width as usize,
+        height: camera.height as usize,
+        fps: camera.fps,
+        geometry: camera.geometry,
+        loop_frames: (camera.loop_frames > 0).then_some(camera.loop_frames as usize),
+    }
+}
+
+/// The settings of the camera of this stream.
+fn camera_of(config: &Config, spec: &StreamSpec) -> Result<CameraSettings, Failure> {
+    let camera = config.camera.iter().find(|camera| camera.name == spec.name).ok_or_else(|| unknown(spec))?;
+    Ok(camera_settings(camera))
+}
+
+fn unknown(spec: &StreamSpec) -> Failure {
+    Failure::running(format!("stream {} is not in the config", spec.name))
+}
+
+fn camera_failure(spec: &StreamSpec) -> impl Fn(waywarden_systems::simulate::camera::CameraError) -> Failure {
+    let name = spec.name.clone();
+    move |error| Failure::bad_input(format!("camera {name}: {error}"))
+}
+
+/// The simulated device of a stream.
+///
+/// # Errors
+/// When it is not in the config, or cannot be simulated as it is set.
+pub fn device(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Device, Failure> {
+    Ok(match &spec.kind {
+        StreamKind::Camera { .. } => {
+            let settings = camera_of(config, spec)?;
+            let mut simulator = CameraSimulator::new(drive, settings).map_err(camera_failure(spec))?;
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Microphone => {
+            let mut simulator = MicrophoneSimulator::new(drive);
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Gps => {
+            let gps = config.gps.iter().find(|gps| gps.name == spec.name).ok_or_else(|| unknown(spec))?;
+            let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, ..GpsSettings::default() };
+            let mut simulator = GpsSimulator::new(drive, settings);
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Truth => {
+            let camera = config.true_camera().ok_or_else(|| unknown(spec))?;
+            let mut simulator = TruthSimulator::new(drive, &camera_settings(camera));
+            Box::new(move || simulator.next())
+        }
+        StreamKind::Range { protocol } => {
+            let range = config.range.iter().find(|range| range.name == spec.name).ok_or_else(|| unknown(spec))?;
+            let settings = RangeSettings { rate_hz: range.rate_hz, protocol: *protocol };
+            let mut simulator = RangeSimulator::new(drive, settings);
+            Box::new(move || simulator.next())
+        }
+    })
+}
+
+/// The simulated device of a stream as a recording of this length. Cameras draw on `threads` threads.
+///
+/// # Errors
+/// As [`device`].
+pub fn reader(
+    config: &Config,
+    spec: &StreamSpec,
+    drive: &Drive,
+    length: Duration,
+    threads: usize,
+) -> Result<Box<dyn Reader>, Failure> {
+    if let StreamKind::Camera { .. } = spec.kind {
+        let settings = camera_of(config, spec)?;
+        if settings.loop_frames.is_none() {
+            let frames = Frames::new(drive, &settings, length, threads).map_err(camera_failure(spec))?;
+            return Ok(Box::new(frames));
+        }
+    }
+    Ok(Box::new(Simulated::new(device(config, spec, drive)?, length)))
+}
