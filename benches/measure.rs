@@ -5,6 +5,7 @@
 
 mod floor;
 mod gate;
+mod lanes;
 mod lateness;
 mod parallel;
 mod recorder;
@@ -19,12 +20,13 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
     ("recorder", recorder::run),
     ("gate", gate::run),
+    ("lanes", lanes::run),
     ("lateness", lateness::run),
 ];
 

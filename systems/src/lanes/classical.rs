@@ -151,7 +151,7 @@ fn find(tracker: &LaneTracker, features: &LaneFeatures, geometry: &CameraGeometr
     found.filter(|(_, support)| support.quality() >= 0.5)
 }
 
-/// Tries all pitches. The best is taken to be known if it was the best the last time too.
+/// Tries all pitches. The best is taken to be known if it was the best the last time too, or is what the config says.
 fn try_pitches(tracker: &mut LaneTracker, features: &LaneFeatures, geometry: &CameraGeometry) {
     if tracker.looked % TRIAL_LOOKS != 1 {
         return;
@@ -167,9 +167,9 @@ fn try_pitches(tracker: &mut LaneTracker, features: &LaneFeatures, geometry: &Ca
         }
     }
     let now = best.map(|(pitch, _)| pitch.clamp(-MOST_PITCH_RAD, MOST_PITCH_RAD));
-    if let (Some(now), Some(before)) = (now, tracker.candidate_rad)
-        && (now - before).abs() <= SAME_PITCH_RAD
-    {
+    // What the config says is as good as a trial.
+    let before = tracker.candidate_rad.unwrap_or(0.0);
+    if let Some(now) = now.filter(|now| (now - before).abs() <= SAME_PITCH_RAD) {
         (tracker.pitch_rad, tracker.learnt) = (now, 1);
     }
     tracker.candidate_rad = now;
