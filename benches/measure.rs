@@ -5,6 +5,7 @@
 
 mod floor;
 mod gate;
+mod inference;
 mod lanes;
 mod lateness;
 mod parallel;
@@ -20,18 +21,19 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
     ("recorder", recorder::run),
     ("gate", gate::run),
     ("lanes", lanes::run),
+    ("inference", inference::run),
     ("lateness", lateness::run),
 ];
 
 fn main() -> Outcome {
-    pools::start(Pools { compute: 2, jobs: 1, realtime: false });
+    pools::start(Pools { compute: 2, jobs: 1, live: false, realtime: false });
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for name in &names {
         if !BENCHES.iter().any(|(bench, _)| bench == name) {

@@ -57,6 +57,11 @@ impl Report {
     /// A figure: its name in the JSON object, what it is, the value, how a person reads it, what it compares with.
     pub fn row(&mut self, key: &str, what: &str, value: f64, shown: String, beside: &str) {
         self.lines.push(format!("| {what} | {shown} | {beside} |"));
+        self.figure(key, value);
+    }
+
+    /// A figure for programs alone, which stands in a row beside another for a person.
+    pub fn figure(&mut self, key: &str, value: f64) {
         // Nanoseconds of a second, and bytes of a gigabyte, are beyond what is measured.
         self.figures.insert(key.to_owned(), json!((value * 1e9).round() / 1e9));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, import, inspect, replay, run, simulate};
+use crate::command::{check, compare, import, inspect, replay, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a replay differs from what was recorded
+  1  a replay differs from what was recorded, or two runs from each other
   2  bad input or usage: a wrong flag, a broken file, a mistake in the config
   3  failed while running: a full disk, a lost device, an error inside
 
@@ -70,6 +70,9 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Says what two runs of one drive found differently.
+    #[command(after_long_help = compare::EXAMPLES)]
+    Compare(compare::CompareArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -84,7 +87,7 @@ impl Command {
             Self::Import(args) => args.config.as_deref(),
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
-            Self::Inspect(_) => None,
+            Self::Inspect(_) | Self::Compare(_) => None,
         }
     }
 
@@ -96,6 +99,7 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Compare(args) => args.json,
             Self::Check(args) => args.json,
         }
     }

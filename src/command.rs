@@ -1,6 +1,7 @@
 //! The commands, one a file: what each may be told, and what it does.
 
 pub mod check;
+pub mod compare;
 pub mod import;
 pub mod inspect;
 pub mod replay;

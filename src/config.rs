@@ -23,8 +23,8 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, Gate, GpsFix, Health, LaneFallback, Log, LogFormat, LogLevel, Model, Record, Replay, Segmentation,
-    Simulation, Threads, Tick, Voice,
+    Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
+    Replay, Segmentation, Simulation, Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.
@@ -58,6 +58,8 @@ pub struct Config {
     pub simulation: Simulation,
     /// Which frames are worth looking at.
     pub gate: Gate,
+    /// What computes models.
+    pub inference: Inference,
     /// Road and lane lines.
     pub segmentation: Segmentation,
     /// Obstacles.
@@ -88,6 +90,7 @@ impl Default for Config {
             threads: Threads::default(),
             simulation: Simulation::default(),
             gate: Gate::default(),
+            inference: Inference::default(),
             segmentation: Segmentation::default(),
             detection: Detection::default(),
             voice: Voice::default(),

@@ -2,9 +2,11 @@
 //! that replay bit for bit.
 
 pub mod app;
+pub mod batch;
 pub mod assemble;
 pub mod cli;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod drive;
 pub mod engines;
@@ -14,6 +16,7 @@ pub mod logging;
 pub mod pools;
 pub mod progress;
 pub mod session_info;
+pub mod sessions;
 pub mod simulated;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.

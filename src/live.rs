@@ -80,7 +80,7 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
 pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, Failure> {
     let LiveRun { config, session, models, duration, show } = plan;
     let streams = config.streams();
-    let engines = Engines::load(&config, models.as_deref())?;
+    let engines = Engines::load(&config, models.as_deref(), None)?;
     let threads = &config.threads;
     let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
     let control = Control::default();
@@ -116,7 +116,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     stop_on_signals(&control)?;
     let devices = devices.start()?;
     // Last of all: threads started after this one is preferred would be preferred as well.
-    pools::start(Pools { compute, jobs, realtime });
+    pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
     app.world_mut().remove_resource::<Recorder>();

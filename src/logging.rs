@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::config::{Log, LogFormat};
 use crate::failure::Failure;
+use crate::progress::BesideBars;
 
 /// The environment variable with a filter that goes before the config's level.
 pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
@@ -26,7 +27,7 @@ pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
 pub fn start(log: &Log, flag: Option<&str>, format: Option<LogFormat>) -> Result<(), Failure> {
     let environment = std::env::var(ENVIRONMENT).ok().filter(|value| !value.is_empty());
     let filter = filter(log, flag, environment.as_deref())?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_timer(SinceBoot);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| BesideBars).with_timer(SinceBoot);
     let started = match format.unwrap_or(log.format) {
         LogFormat::Human => builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),

@@ -4,12 +4,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::{check, import, inspect, replay, run, simulate};
+use waywarden::command::{check, compare, import, inspect, replay, run, simulate};
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
+use waywarden_systems::inference::engine::onnxruntime;
 
 fn main() -> ExitCode {
+    keep_quiet();
     let (mut out, mut err) = (Output(io::stdout().lock()), io::stderr());
     let (done, json) = match Cli::from_process() {
         Ok(cli) => (dispatch(&cli, &mut out), cli.command.json()),
@@ -25,6 +27,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Nothing of a drive goes anywhere unasked: a newer ONNX Runtime would report to its makers.
+#[expect(unsafe_code, reason = "the environment is where it looks, and may only be changed while there is one thread")]
+fn keep_quiet() {
+    let (name, value) = onnxruntime::SILENCE;
+    // SAFETY: this is the first thing that the program does, so no other thread can be reading the environment.
+    unsafe { std::env::set_var(name, value) };
+}
+
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     // A config that cannot be read is reported by the command, which names every mistake in it.
     let log = cli.command.config().and_then(|path| Config::load(path).ok()).unwrap_or_default().log;
@@ -34,6 +44,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(args, out),
         Command::Import(args) => import::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
+        Command::Compare(args) => compare::run(args, out),
         Command::Run(args) => run::run(args, out),
         Command::Simulate(args) => simulate::run(args, out),
     }

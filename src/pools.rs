@@ -13,6 +13,9 @@ pub struct Pools {
     pub compute: usize,
     /// Threads that run jobs.
     pub jobs: usize,
+    /// Whether ticks must be in time: jobs then run only when nobody else wants to. A replay waits for its jobs, and would
+    /// wait for every other program on the computer as well.
+    pub live: bool,
     /// Asks for real-time priority for the tick and the systems.
     pub realtime: bool,
 }
@@ -23,7 +26,7 @@ const REALTIME: u8 = 10;
 
 /// Starts the pools. The calling thread is taken for that of the tick.
 pub fn start(pools: Pools) {
-    let realtime = pools.realtime;
+    let Pools { live, realtime, .. } = pools;
     ComputeTaskPool::get_or_init(|| {
         TaskPoolBuilder::new()
             .num_threads(pools.compute.max(1))
@@ -39,7 +42,11 @@ pub fn start(pools: Pools) {
         TaskPoolBuilder::new()
             .num_threads(pools.jobs.max(1))
             .thread_name("jobs".to_owned())
-            .on_thread_spawn(stand_back)
+            .on_thread_spawn(move || {
+                if live {
+                    stand_back();
+                }
+            })
             .build()
     });
     IoTaskPool::get_or_init(|| TaskPoolBuilder::new().num_threads(1).thread_name("io".to_owned()).build());

@@ -3,9 +3,28 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// All bars of the process, so that log lines can step between them.
+static BARS: LazyLock<MultiProgress> =
+    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+
+/// Standard error for log lines: bars are taken away while a line is written, and drawn again below it.
+pub struct BesideBars;
+
+impl Write for BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// How often a line is written where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +60,8 @@ pub enum Unit {
     Millis,
     /// Frames.
     Frames,
+    /// Whole sessions.
+    Sessions,
 }
 
 /// The progress of one piece of work. Dropped, it is no longer shown.
@@ -127,11 +148,12 @@ fn say(text: &str) {
 }
 
 fn bar(what: &str, total: Option<u64>, unit: Unit) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+    let bar = BARS.add(ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()));
     let count = match unit {
         Unit::Bytes => "{decimal_bytes}/{decimal_total_bytes}",
         Unit::Millis => "{percent}%",
         Unit::Frames => "{pos}/{len} frames",
+        Unit::Sessions => "{pos}/{len}",
     };
     let template = match total {
         Some(_) => format!("{{msg}} [{{wide_bar:.green}}] {count} {{eta}}"),
@@ -150,6 +172,7 @@ fn line(what: &str, position: u64, total: Option<u64>, unit: Unit, elapsed: Dura
         Unit::Bytes => (1e6, 1, "MB"),
         Unit::Millis => (1e3, 1, "s"),
         Unit::Frames => (1.0, 0, "frames"),
+        Unit::Sessions => (1.0, 0, "sessions"),
     };
     let shown = |value: u64| format!("{:.digits$}", value as f64 / scale);
     let mut line = format!("{what}: {}", shown(position));
@@ -182,7 +205,7 @@ mod tests {
     #[test]
     fn every_way_of_showing_takes_every_unit() {
         for show in [Show::Bar, Show::Lines, Show::Nothing] {
-            for unit in [Unit::Bytes, Unit::Millis, Unit::Frames] {
+            for unit in [Unit::Bytes, Unit::Millis, Unit::Frames, Unit::Sessions] {
                 for total in [None, Some(0), Some(10)] {
                     let mut progress = Progress::start("working", total, unit, show);
                     progress.advance(3);

@@ -28,7 +28,7 @@ fn stay<const N: usize>() {
 fn two_systems_run_at_once() {
     // As the program starts them by default: pools are global to the process, which this test has to itself.
     let threads = Config::default().threads;
-    pools::start(Pools { compute: threads.compute as usize, jobs: threads.jobs as usize, realtime: false });
+    pools::start(Pools { compute: threads.compute as usize, jobs: threads.jobs as usize, live: true, realtime: false });
     let mut app = app::build(&Config::default(), &[], Parts::idle());
     app.add_systems(Sense, (stay::<1>, stay::<2>));
     app.finish();

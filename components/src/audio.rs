@@ -35,6 +35,8 @@ pub struct Voice {
     pub speaking: bool,
     /// Samples that did not fill a window yet.
     pub rest: Vec<i16>,
+    /// Time of the last sample heard.
+    pub heard: Option<Mono>,
     /// Windows listened to.
     pub windows: u64,
     /// Windows in a row above the upper (while silent) or below the lower threshold (while speaking).

@@ -4,6 +4,7 @@ mod plan;
 mod run;
 mod summary;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use bevy_app::App;
 
+use crate::batch::{self, Column, Task};
 use crate::cli::{positive, seconds};
 use crate::failure::Failure;
+use crate::sessions;
 
 pub use summary::Counts;
 
@@ -22,7 +25,74 @@ pub use summary::Counts;
 /// When the session, the config or a model cannot be used, a system fails, or, with `--verify`, a tick gives anything
 /// but what was recorded.
 pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    run_with(args, out, |_| {})
+    let sessions = sessions::expand(std::iter::once(&args.session).chain(&args.more))?;
+    match &sessions[..] {
+        [one] if args.more.is_empty() => {
+            let args = ReplayArgs { session: one.clone(), ..args.clone() };
+            run_with(&args, out, |_| {})
+        }
+        _ => several(args, &sessions, out),
+    }
+}
+
+/// Runs several sessions, each in a process of its own.
+fn several(args: &ReplayArgs, sessions: &[PathBuf], out: &mut dyn Write) -> Result<(), Failure> {
+    if let Some(folder) = &args.out {
+        let failed = |error| Failure::bad_input(format!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let task = |session: &PathBuf| {
+        let name = sessions::label(session, sessions);
+        let out = args.out.as_ref().map(|folder| folder.join(format!("{name}.mcap")));
+        // They share the cores: one thread each, unless told otherwise.
+        let threads = args.threads.or(Some(1));
+        let one = ReplayArgs { session: session.clone(), more: Vec::new(), threads, out, ..args.clone() };
+        Task { name, args: one.words() }
+    };
+    let columns = [
+        Column { title: "seconds", value: |outcome| outcome.number("session_s", 1) },
+        Column { title: "ticks", value: |outcome| outcome.number("ticks", 0) },
+        Column { title: "frames", value: |outcome| outcome.number("frames.in", 0) },
+        Column { title: "verified", value: |outcome| outcome.number("verified.ticks", 0) },
+        Column {
+            title: "digest",
+            value: |outcome| outcome.field("digest").and_then(|digest| digest.as_str()).unwrap_or_default().to_owned(),
+        },
+        Column { title: "took s", value: |outcome| outcome.number("wall_s", 2) },
+    ];
+    batch::run(sessions.iter().map(task).collect(), &columns, args.json, out)
+}
+
+impl ReplayArgs {
+    /// The command line that says the same, without `--json`.
+    fn words(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["replay".into(), self.session.clone().into()];
+        words.extend(self.more.iter().map(OsString::from));
+        let mut flag = |name: &str, value: Option<OsString>| {
+            if let Some(value) = value {
+                words.extend([OsString::from(name), value]);
+            }
+        };
+        flag("--threads", self.threads.map(|threads| threads.to_string().into()));
+        flag("--shuffle", self.shuffle.map(|seed| seed.to_string().into()));
+        flag("--jitter", self.jitter.map(|seed| seed.to_string().into()));
+        let jobs = (self.jobs != JobsMode::Auto).then(|| format!("{:?}", self.jobs).to_lowercase().into());
+        flag("--jobs", jobs);
+        flag("--speed", self.speed.map(|speed| speed.to_string().into()));
+        flag(
+            "--from",
+            self.from.map(|from| match from {
+                From::Segment(segment) => segment.to_string().into(),
+                From::Time(time) => format!("{}s", time.as_secs_f64()).into(),
+            }),
+        );
+        flag("--out", self.out.as_ref().map(OsString::from));
+        flag("--models", self.models.as_ref().map(OsString::from));
+        flag("--config", self.config.as_ref().map(OsString::from));
+        words.extend(self.verify.then(|| "--verify".into()));
+        words.extend(self.no_look_ahead.then(|| "--no-look-ahead".into()));
+        words
+    }
 }
 
 /// The same with plugins of the caller's beside the usual ones.
@@ -51,6 +121,9 @@ Examples:
   What another config would have made of it, as a new session:
     waywarden replay drive.mcap --config trial.toml --models models --out trial.mcap
 
+  Prove it of a whole folder of sessions, as many at once as there are cores:
+    waywarden replay sessions --verify
+
   At the speed of the drive; and figures for a program, the last line being one JSON object:
     waywarden replay drive.mcap --speed 1
     waywarden replay drive.mcap --json | tail -n 1";
@@ -58,9 +131,13 @@ Examples:
 /// What `replay` may be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// The session: a file, or the folder with its segments.
+    /// The session: a file, the folder with its segments, or a folder of sessions.
     #[arg(value_name = "SESSION")]
     pub session: PathBuf,
+
+    /// More sessions, or folders of them: as many at once as there are cores, with one table and one exit code.
+    #[arg(value_name = "MORE")]
+    pub more: Vec<PathBuf>,
 
     /// Compares each tick with what was recorded, and names the first difference (exit code 1).
     #[arg(long)]
@@ -92,7 +169,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "SEGMENT|TIME")]
     pub from: Option<From>,
 
-    /// Writes what came of it to a session of its own.
+    /// Writes what came of it to a session of its own; of several sessions, to files in this folder.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 

@@ -146,6 +146,29 @@ impl Default for Detection {
     }
 }
 
+/// What computes models.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inference {
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// The library of ONNX Runtime. Empty: it is looked for.
+    pub onnxruntime: String,
+}
+
+/// Which engine computes models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineChoice {
+    /// ONNX Runtime where it is found, else rten.
+    #[default]
+    Auto,
+    /// rten, which is part of the program.
+    Rten,
+    /// ONNX Runtime, or none.
+    Onnxruntime,
+}
+
 /// A user's own model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

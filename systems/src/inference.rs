@@ -1,8 +1,10 @@
 //! Neural networks behind one trait: a picture in, masks or boxes in the frame's own coordinates out.
 //!
-//! [`prepare`] makes a network's input of a frame, [`network`] runs it, [`segment`] and [`detect`] read its output.
+//! [`prepare`] makes a network's input of a frame, an [`engine`] computes the [`network`], [`segment`] and [`detect`] read
+//! its output.
 
 pub mod detect;
+pub mod engine;
 pub mod network;
 pub mod prepare;
 pub mod segment;
@@ -21,7 +23,7 @@ pub struct ModelIdentity {
     pub name: String,
     /// SHA-256 of its file, in lower-case hexadecimal digits.
     pub sha256: String,
-    /// What runs it, with its version: `rten 0.27`.
+    /// What computes it, with its version: `rten 0.27.0`.
     pub engine: String,
 }
 
@@ -41,12 +43,12 @@ pub enum InferenceError {
         /// Bytes in it.
         bytes: usize,
     },
-    /// The runtime refused or failed.
+    /// The engine refused or failed.
     #[error("model {model}: {reason}")]
     Runtime {
         /// The model.
         model: String,
-        /// What the runtime said.
+        /// What the engine said.
         reason: String,
     },
     /// An output is not what the decoder reads.
@@ -73,8 +75,7 @@ pub enum InferenceError {
     },
 }
 
-/// A model that is ready to look at pictures. The same picture gives the same result, bit for bit, on any thread and
-/// with any number of threads.
+/// A model that is ready to look at pictures. The same picture gives the same result, bit for bit, on any thread.
 pub trait Inference: Send + Sync {
     /// What it computes.
     fn role(&self) -> JobRole;
@@ -95,6 +96,6 @@ pub trait Inference: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`InferenceError`] when the runtime fails, or gives what cannot be a result. Never panics.
+    /// [`InferenceError`] when the engine fails, or gives what cannot be a result. Never panics.
     fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError>;
 }

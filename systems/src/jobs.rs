@@ -6,6 +6,7 @@
 
 mod arrivals;
 mod runner;
+mod starvation;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use waywarden_components::job::JobRole;
 
 use crate::inference::detect::Thresholds;
-use crate::inference::network::{Decoder, ENGINE, Network, NetworkError, NetworkSpec};
+use crate::inference::engine::Engine;
+use crate::inference::network::{Decoder, Network, NetworkError, NetworkSpec};
 use crate::inference::prepare::InputSpec;
 use crate::inference::{Inference, ModelIdentity};
 
@@ -205,15 +206,26 @@ impl ModelEntry {
 }
 
 /// The folders in which models are looked for, in this order: the one of the command line, `$WAYWARDEN_MODELS`, and
-/// `waywarden/models` in the user's data directory (`$XDG_DATA_HOME`, by default `~/.local/share`).
+/// `waywarden/models` in the user's data directory.
 pub fn search_dirs(cli: Option<&Path>) -> Vec<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    folders(cli, variable("WAYWARDEN_MODELS"), variable("XDG_DATA_HOME"), variable("HOME"))
+    folders(cli, variable("WAYWARDEN_MODELS"), data_dir())
 }
 
-fn folders(cli: Option<&Path>, own: Option<PathBuf>, data: Option<PathBuf>, home: Option<PathBuf>) -> Vec<PathBuf> {
+/// The user's data directory: `$XDG_DATA_HOME`, by default `~/.local/share`. None for a user without a home.
+pub fn data_dir() -> Option<PathBuf> {
+    data_home(variable("XDG_DATA_HOME"), variable("HOME"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn data_home(data: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     // The XDG base directory specification has relative paths ignored.
-    let data = data.filter(|dir| dir.is_absolute()).or_else(|| Some(home?.join(".local/share")));
+    data.filter(|dir| dir.is_absolute()).or_else(|| Some(home?.join(".local/share")))
+}
+
+fn folders(cli: Option<&Path>, own: Option<PathBuf>, data: Option<PathBuf>) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = Vec::new();
     for dir in [cli.map(Path::to_path_buf), own, data.map(|dir| dir.join("waywarden/models"))].into_iter().flatten() {
         if !dirs.contains(&dir) {
@@ -223,28 +235,33 @@ fn folders(cli: Option<&Path>, own: Option<PathBuf>, data: Option<PathBuf>, home
     dirs
 }
 
-/// Loads a known model from a file. `threads` is how many threads of its own it computes on.
+/// Loads a known model from a file, to be computed by `engine` on `threads` threads.
 ///
 /// # Errors
 ///
 /// [`ModelError`] when the file cannot be read, is not one of those accepted, or cannot be used.
-pub fn load(entry: &ModelEntry, path: &Path, threads: usize) -> Result<Box<dyn Inference>, ModelError> {
+pub fn load(
+    entry: &ModelEntry,
+    path: &Path,
+    engine: &Engine,
+    threads: usize,
+) -> Result<Box<dyn Inference>, ModelError> {
     let spec = NetworkSpec { input: entry.input, decoder: entry.decoder, thresholds: entry.thresholds };
-    load_checked(entry.name.clone(), path, &entry.sha256, spec, threads)
+    load_checked(entry.name.clone(), path, &entry.sha256, spec, engine, threads)
 }
 
-/// Loads a user's own model. `threads` is how many threads of its own it computes on.
+/// Loads a user's own model, to be computed by `engine` on `threads` threads.
 ///
 /// # Errors
 ///
 /// As [`load`]; and when its description cannot be.
-pub fn load_custom(model: &CustomModel, threads: usize) -> Result<Box<dyn Inference>, ModelError> {
+pub fn load_custom(model: &CustomModel, engine: &Engine, threads: usize) -> Result<Box<dyn Inference>, ModelError> {
     let accepted = [model.sha256.to_ascii_lowercase()];
     check_description(model.role, model.decoder, &model.input, &model.thresholds, &accepted)
         .map_err(|reason| ModelError::Description { file: model.path.clone(), reason })?;
     let name = model.path.file_name().unwrap_or(model.path.as_os_str()).to_string_lossy().into_owned();
     let spec = NetworkSpec { input: model.input, decoder: model.decoder, thresholds: model.thresholds };
-    load_checked(name, &model.path, &accepted, spec, threads)
+    load_checked(name, &model.path, &accepted, spec, engine, threads)
 }
 
 fn load_checked(
@@ -252,6 +269,7 @@ fn load_checked(
     path: &Path,
     accepted: &[String],
     spec: NetworkSpec,
+    engine: &Engine,
     threads: usize,
 ) -> Result<Box<dyn Inference>, ModelError> {
     let file = || path.to_path_buf();
@@ -260,9 +278,9 @@ fn load_checked(
     if !accepted.contains(&found) {
         return Err(ModelError::WrongHash { file: file(), found, accepted: accepted.to_vec() });
     }
-    let identity = ModelIdentity { name, sha256: found, engine: ENGINE.into() };
-    let network =
-        Network::load(identity, bytes, spec, threads).map_err(|source| ModelError::Network { file: file(), source })?;
+    let identity = ModelIdentity { name, sha256: found, engine: engine.name() };
+    let network = Network::load(identity, bytes, spec, engine, threads)
+        .map_err(|source| ModelError::Network { file: file(), source })?;
     Ok(Box::new(network))
 }
 

@@ -12,7 +12,7 @@ use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
 use crate::registry::Register;
-use endpoint::{SAMPLE_NS, VoiceSettings, WINDOW, listen};
+use endpoint::{SAMPLE_NS, VoiceSettings, WINDOW, break_off, is_behind_a_hole, listen};
 
 /// Listens for people: a speech probability for each 16 ms of sound, and the utterances cut out.
 #[derive(Default)]
@@ -93,6 +93,18 @@ fn hear(
     (captured, pcm): (Mono, &[u8]),
     mut each: impl FnMut(u64, endpoint::Ended),
 ) -> Vec<f32> {
+    let length = (pcm.len() / 2) as u64;
+    let start = Mono::from_nanos(captured.as_nanos().saturating_sub(length * SAMPLE_NS));
+    if is_behind_a_hole(voice, start) {
+        detector.reset();
+        // What did not fill a window was never part of the utterance.
+        let unheard = voice.rest.len() as u64 * SAMPLE_NS;
+        let end = voice.heard.map_or(start, |heard| Mono::from_nanos(heard.as_nanos().saturating_sub(unheard)));
+        if let Some(ended) = break_off(voice, buffer, end) {
+            each(voice.utterances, ended);
+        }
+    }
+    voice.heard = Some(captured);
     let mut samples = std::mem::take(&mut voice.rest);
     // An odd byte at the end is no sample.
     samples.extend(pcm.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)));

@@ -17,7 +17,8 @@ use serde_json::Value;
 pub fn waywarden() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waywarden"));
     // What the person who runs the tests has set for themselves must not matter.
-    command.env_remove("WAYWARDEN_MODELS").env("XDG_DATA_HOME", "/nonexistent").env("WAYWARDEN_LOG", "error");
+    command.env_remove("WAYWARDEN_MODELS").env_remove("ORT_DYLIB_PATH");
+    command.env("XDG_DATA_HOME", "/nonexistent").env("WAYWARDEN_LOG", "error");
     command
 }
 

@@ -43,7 +43,10 @@ impl Plan {
         // Results that are fed back need no models.
         let engines = match args.jobs {
             JobsMode::Recorded => Engines::default(),
-            _ => Engines::load(&config, args.models.as_deref())?,
+            _ => {
+                let recorded = args.config.is_none().then_some(&info.models);
+                Engines::load(&config, args.models.as_deref(), recorded)?
+            }
         };
         let mut differences = differences(&info);
         if args.jobs != JobsMode::Recorded {
@@ -105,9 +108,10 @@ fn choose(
     }
 }
 
+/// Whether the files are the same; whatever computes them.
 fn same_models(info: &SessionInfo, engines: &Engines) -> bool {
     let here = engines.describe();
-    info.models.iter().all(|(role, model)| here.get(role) == Some(model))
+    info.models.iter().all(|(role, model)| here.get(role).is_some_and(|ours| ours.sha256 == model.sha256))
 }
 
 /// What may make outputs differ from the recorded ones.
@@ -133,6 +137,9 @@ fn model_differences(info: &SessionInfo, engines: &Engines) -> Vec<String> {
     for (role, model) in &info.models {
         match here.get(role) {
             Some(ours) if ours == model => {}
+            Some(ours) if ours.sha256 == model.sha256 && ours.name == model.name => {
+                found.push(format!("{role} was computed by {}, here by {}", model.engine, ours.engine));
+            }
             Some(ours) => found
                 .push(format!("{role} ran {} on {}, here {} on {}", model.name, model.engine, ours.name, ours.engine)),
             None => found.push(format!("{role} ran {}, which is not here", model.name)),

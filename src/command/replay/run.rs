@@ -25,10 +25,13 @@ use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
 use crate::{app, drive, session_info};
 
+/// Bytes of outputs that may wait for the disk: a replay waits for it anyway, and its memory is bounded.
+const WAITING_BYTES: usize = 4_000_000;
+
 /// Runs the session.
 pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result<Finished, Failure> {
     let threads = plan.threads(args);
-    pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, realtime: false });
+    pools::start(Pools { compute: threads, jobs: plan.config.threads.jobs as usize, live: false, realtime: false });
     let stages = Stages::default();
     let tick = TickPlugin { shuffle: args.shuffle, jitter: args.jitter, stages: Some(stages.clone()) };
     let prepared = Prepared::default();
@@ -94,7 +97,7 @@ fn start_recorder(args: &ReplayArgs, plan: &Plan, app: &mut App) -> Result<Optio
     let settings = RecorderSettings {
         destination: Destination::File(path.clone()),
         info,
-        queue_bytes: plan.config.record.queue_mb as usize * 1_000_000,
+        queue_bytes: (plan.config.record.queue_mb as usize * 1_000_000).min(WAITING_BYTES),
         patient: true,
         flush: Duration::from_secs(3600),
         segment_bytes: u64::MAX,

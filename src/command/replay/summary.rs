@@ -256,33 +256,13 @@ impl Finished {
 
 /// The command that repeats a run.
 fn repeat(args: &ReplayArgs) -> String {
-    let mut command = format!("waywarden replay {} --verify", args.session.display());
-    let mut add = |text: String| {
-        command.push(' ');
-        command.push_str(&text);
-    };
-    if let Some(threads) = args.threads {
-        add(format!("--threads {threads}"));
-    }
-    if let Some(seed) = args.shuffle {
-        add(format!("--shuffle {seed}"));
-    }
-    if let Some(seed) = args.jitter {
-        add(format!("--jitter {seed}"));
-    }
-    if args.jobs != JobsMode::Auto {
-        add(format!("--jobs {}", format!("{:?}", args.jobs).to_lowercase()));
-    }
-    if let Some(super::From::Segment(segment)) = args.from {
-        add(format!("--from {segment}"));
-    }
-    if let Some(super::From::Time(time)) = args.from {
-        add(format!("--from {}s", time.as_secs_f64()));
-    }
-    if let Some(models) = &args.models {
-        add(format!("--models {}", models.display()));
-    }
-    command
+    let words = args.words();
+    let quoted = words.iter().map(|word| {
+        let word = word.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+".contains(c);
+        if word.chars().all(plain) { word.into_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    });
+    format!("waywarden {}", quoted.collect::<Vec<_>>().join(" "))
 }
 
 /// The most memory that this process has had, in megabytes of 10^6 bytes; 0 where the system does not say.

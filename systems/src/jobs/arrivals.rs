@@ -19,7 +19,8 @@ const HUNG_JOBS: usize = 2;
 /// When results arrive, and which.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArrivalMode {
-    /// As they are done. A job that takes longer than its role's deadline is missed.
+    /// As they are done. A job that takes longer than its role's deadline is missed; the time in which it got no
+    /// processor does not count.
     Live {
         /// By role.
         deadlines: BTreeMap<JobRole, Duration>,
@@ -107,7 +108,9 @@ impl Arrivals {
         for running in jobs.running() {
             if let Some(finished) = self.stash.remove(&running.job) {
                 incoming.inputs.push(done(running, finished, incoming.now));
-            } else if deadlines.get(&running.job.role).is_some_and(|limit| incoming.now.since(running.started) > *limit)
+            } else if deadlines
+                .get(&running.job.role)
+                .is_some_and(|limit| self.is_late(running, incoming.now, *limit, runner))
             {
                 self.hung.push(running.job);
                 let payload = Payload::JobMissed { job: running.job, frame: running.frame };
@@ -123,6 +126,17 @@ impl Arrivals {
                 names.join(" and ")
             ));
         }
+    }
+
+    /// Whether a job has had its time. Asked every tick, so the cheap question comes first.
+    fn is_late(&self, running: &Running, now: Mono, limit: Duration, runner: &JobRunner) -> bool {
+        let elapsed = now.since(running.started);
+        elapsed > limit
+            && match runner.starved(running.job) {
+                Some(starved) => elapsed.saturating_sub(starved) > limit,
+                // It waits for a thread: behind one that starves it is not at fault, behind one that hangs it never comes.
+                None => !self.hung.is_empty() || !runner.is_busy(),
+            }
     }
 
     fn journalled(&mut self, incoming: &mut Incoming, jobs: &Jobs, runner: Option<&mut JobRunner>) {

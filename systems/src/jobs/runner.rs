@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bevy_ecs::resource::Resource;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use waywarden_components::prelude::*;
 
+use super::starvation::Waits;
 use crate::inference::Inference;
 use crate::ingress::Wake;
 use crate::tick::Stages;
@@ -32,13 +33,15 @@ pub struct JobRunner {
     done: (Sender<Finished>, Receiver<Finished>),
     wake: Option<Wake>,
     stages: Stages,
+    /// Of the jobs that have begun: what their threads had waited for a processor by then.
+    begun: Arc<Mutex<BTreeMap<JobId, Waits>>>,
 }
 
 impl JobRunner {
     /// Runs jobs of the roles of `engines`; jobs of other roles are never finished by this runner. `wake` is called
     /// when a job has ended.
     pub fn new(engines: BTreeMap<JobRole, Arc<dyn Inference>>, wake: Option<Wake>, stages: Stages) -> Self {
-        Self { engines, done: bounded(RESULTS), wake, stages }
+        Self { engines, done: bounded(RESULTS), wake, stages, begun: Arc::default() }
     }
 
     /// Whether jobs of this role can be run.
@@ -50,12 +53,15 @@ impl JobRunner {
     pub fn start(&self, job: JobId, jpeg: Bytes) {
         let Some(engine) = self.engines.get(&job.role).cloned() else { return };
         let (sender, wake, stages) = (self.done.0.clone(), self.wake.clone(), self.stages.clone());
+        let begun = self.begun.clone();
         AsyncComputeTaskPool::get()
             .spawn(async move {
+                begun.lock().unwrap_or_else(PoisonError::into_inner).insert(job, Waits::now());
                 let start = now();
                 let output = run(&*engine, &jpeg);
                 let took = start.elapsed();
                 stages.record(&format!("job/{}", job.role), took);
+                begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
                 // Full or closed only when nobody fetches results any more: the app is ending.
                 let _ = sender.try_send(Finished { job, took, output });
                 if let Some(wake) = wake {
@@ -63,6 +69,17 @@ impl JobRunner {
                 }
             })
             .detach();
+    }
+
+    /// How much of its time a job that runs has stood in line for a processor; none if it has not begun.
+    pub(super) fn starved(&self, job: JobId) -> Option<Duration> {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.get(&job).map(|then| Waits::now().since(then))
+    }
+
+    /// Whether any job has begun and not ended.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.begun.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// The next finished job, if there is one.

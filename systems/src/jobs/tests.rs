@@ -134,6 +134,54 @@ fn a_job_beyond_its_deadline_is_missed_and_two_end_the_run() {
     assert!(arrivals.failure.unwrap().contains("detection#1 and detection#2"));
 }
 
+/// Takes as long as it is told to by the other end of a channel.
+struct Patient(ModelIdentity, crossbeam_channel::Receiver<()>);
+
+impl Inference for Patient {
+    fn role(&self) -> JobRole {
+        JobRole::Detection
+    }
+
+    fn identity(&self) -> &ModelIdentity {
+        &self.0
+    }
+
+    fn infer_jpeg(&self, _jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
+        // An end that is gone is as good as a word.
+        let _ = self.1.recv();
+        Ok(found(1))
+    }
+
+    fn infer_rgb(&self, _picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+        Ok(found(1))
+    }
+}
+
+#[test]
+fn a_job_that_waits_behind_another_is_late_only_if_that_one_hangs() {
+    AsyncComputeTaskPool::get_or_init(TaskPool::new);
+    let (release, released) = crossbeam_channel::bounded(1);
+    let engine: Arc<dyn Inference> = Arc::new(Patient(ModelIdentity::default(), released));
+    let mut runner = JobRunner::new(BTreeMap::from([(JobRole::Detection, engine)]), None, Stages::default());
+    let limit = Duration::from_secs(3600);
+    let deadlines = BTreeMap::from([(JobRole::Detection, limit)]);
+    let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines }, Stages::default());
+    runner.start(job(1), Bytes::new());
+    while !runner.is_busy() {
+        std::thread::yield_now();
+    }
+    let late = 2 * limit.as_nanos() as u64;
+    let missed = |arrivals: &mut Arrivals, number, runner: &mut JobRunner| {
+        let mut tick = incoming(1, late, Vec::new());
+        arrive(arrivals, &mut tick, &running(number, frame(1, number), Mono(0)), runner);
+        !tick.inputs.is_empty()
+    };
+    assert!(!missed(&mut arrivals, 2, &mut runner), "the first one may only be starving");
+    assert!(missed(&mut arrivals, 1, &mut runner), "an hour of doing nothing");
+    assert!(missed(&mut arrivals, 2, &mut runner), "behind one that hangs");
+    release.send(()).unwrap();
+}
+
 #[test]
 fn recorded_results_are_fed_back_and_unknown_ones_skipped() {
     let mut runner = runner();

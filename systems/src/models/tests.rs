@@ -69,7 +69,7 @@ fn ranges_by_mean_and_deviation_can_be_written() {
 fn folders_are_searched_in_order() {
     let dirs = |cli: &str, own: &str, data: &str, home: &str| {
         let some = |dir: &str| (!dir.is_empty()).then(|| PathBuf::from(dir));
-        folders(some(cli).as_deref(), some(own), some(data), some(home))
+        folders(some(cli).as_deref(), some(own), data_home(some(data), some(home)))
     };
     let expected = ["c", "/own", "/data/waywarden/models"].map(PathBuf::from);
     assert_eq!(dirs("c", "/own", "/data", "/home"), expected);
@@ -111,7 +111,7 @@ fn a_model_with_another_hash_is_refused_before_it_is_read() {
     let path = dir.path().join("yolox_nano.onnx");
     fs::write(&path, b"not it").unwrap();
     let (entry, path) = manifest.find(JobRole::Detection, &[dir.path().to_path_buf()]).unwrap();
-    let message = load(entry, &path, 1).err().unwrap().to_string();
+    let message = load(entry, &path, &Engine::Rten, 1).err().unwrap().to_string();
     for part in [path.to_str().unwrap(), &sha256(b"not it"), &entry.sha256[0], &entry.sha256[1]] {
         assert!(message.contains(part), "{message}");
     }
@@ -123,14 +123,14 @@ fn a_users_own_model_takes_the_same_path() {
     let path = dir.path().join("mine.onnx");
     let onnx = tiny_onnx::segmentation(64, 32, "Identity");
     fs::write(&path, &onnx).unwrap();
-    let model = load_custom(&custom(path.clone(), sha256(&onnx).to_ascii_uppercase()), 1).unwrap();
-    let identity = ModelIdentity { name: "mine.onnx".into(), sha256: sha256(&onnx), engine: ENGINE.into() };
+    let model = load_custom(&custom(path.clone(), sha256(&onnx).to_ascii_uppercase()), &Engine::Rten, 1).unwrap();
+    let identity = ModelIdentity { name: "mine.onnx".into(), sha256: sha256(&onnx), engine: Engine::Rten.name() };
     assert_eq!(model.identity(), &identity);
     let red = RgbPicture { width: 2, height: 1, data: vec![255, 0, 0, 255, 0, 0] };
     let JobOutput::Segmentation(masks) = model.infer_rgb(&red).unwrap() else { panic!() };
     assert_eq!((masks.drivable.count(), masks.lines.count()), (64 * 32, 0));
 
-    let fails = |model: &CustomModel| load_custom(model, 1).err().unwrap();
+    let fails = |model: &CustomModel| load_custom(model, &Engine::Rten, 1).err().unwrap();
     assert!(matches!(fails(&custom(path.clone(), NO_HASH.into())), ModelError::WrongHash { .. }));
     assert!(matches!(fails(&custom(path.clone(), "beef".into())), ModelError::Description { .. }));
     assert!(matches!(fails(&custom(dir.path().join("gone"), NO_HASH.into())), ModelError::Read { .. }));

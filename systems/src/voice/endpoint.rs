@@ -17,6 +17,15 @@ const WINDOW_MS: u32 = WINDOW as u32 * 1000 / SAMPLE_RATE;
 /// Bytes of a millisecond of sound.
 const BYTES_PER_MS: usize = 2 * SAMPLE_RATE as usize / 1000;
 
+/// A chunk that begins later than this after the last one does not follow it: sound was lost in between. Nanoseconds;
+/// well above what a chunk's time of arrival varies by.
+const HOLE_NS: u64 = 150_000_000;
+
+/// Whether sound that begins at `start` does not follow what was heard before.
+pub fn is_behind_a_hole(voice: &Voice, start: Mono) -> bool {
+    voice.heard.is_some_and(|heard| start.as_nanos() > heard.as_nanos().saturating_add(HOLE_NS))
+}
+
 /// Quietest level that is told, in dBFS: below the last bit of 16.
 const FLOOR_DBFS: f32 = -96.0;
 
@@ -91,6 +100,17 @@ pub fn listen(
     } else {
         wait(settings, voice, buffer, probability, end)
     }
+}
+
+/// The sound breaks off at `end`, and what comes next does not follow it: what was heard so far stands alone.
+///
+/// Gives the utterance in progress, if there is one.
+pub fn break_off(voice: &mut Voice, buffer: &mut VoiceBuffer, end: Mono) -> Option<Ended> {
+    voice.rest.clear();
+    let ended = voice.speaking.then(|| cut(voice, buffer, end));
+    (voice.run, voice.sum, voice.length) = (0, 0.0, 0);
+    buffer.pcm.clear();
+    ended
 }
 
 /// Nobody speaks: has somebody begun?
@@ -207,6 +227,22 @@ mod tests {
         assert!((utterance.confidence - 0.9).abs() < 1e-6);
         assert_eq!((voice.utterances, voice.speaking, voice.speech_samples), (1, false, 20 * 256));
         assert_eq!(buffer.pcm.len(), 2 * 512, "only the pre-roll of the next one is kept");
+    }
+
+    #[test]
+    fn a_hole_ends_the_utterance_where_it_begins() {
+        let settings = VoiceSettings { pre_roll_ms: 32, ..VoiceSettings::default() };
+        let (mut voice, mut buffer, ended) = run(&settings, &pattern(&[(0.1, 20), (0.9, 10)]));
+        assert!(ended.is_empty() && voice.speaking);
+        let end = Mono::from_nanos(30 * 16 * MS);
+        voice.heard = Some(end);
+        assert!(!is_behind_a_hole(&voice, Mono::from_nanos(end.as_nanos() + 100 * MS)));
+        assert!(is_behind_a_hole(&voice, Mono::from_nanos(end.as_nanos() + 200 * MS)));
+        let Ended { utterance, pcm } = break_off(&mut voice, &mut buffer, end).unwrap();
+        assert_eq!((utterance.start, utterance.end), (Mono::from_nanos(18 * 16 * MS), end));
+        assert_eq!((pcm.len(), buffer.pcm.len()), (12 * 512, 0));
+        assert_eq!((voice.speaking, voice.utterances), (false, 1));
+        assert_eq!(break_off(&mut voice, &mut buffer, end), None, "nobody speaks");
     }
 
     #[test]

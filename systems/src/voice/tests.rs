@@ -143,6 +143,29 @@ fn a_world_restored_at_a_boundary_hears_the_same() {
 }
 
 #[test]
+fn behind_a_hole_everything_begins_anew() {
+    let (before, after) = (sound(10_000, 3), sound(12_000, 4));
+    let listen = |gap: usize| {
+        let mut world = world();
+        chunk(&mut world, 1, 1, &before, before.len());
+        chunk(&mut world, 1, 2, &after, before.len() + gap + after.len());
+        world.run_system_once(detect).unwrap();
+        (probabilities(&mut world, 1), voice(&mut world, 1).0)
+    };
+    let mut alone = world();
+    chunk(&mut alone, 1, 1, &after, after.len());
+    alone.run_system_once(detect).unwrap();
+    let alone = probabilities(&mut alone, 1);
+
+    let (heard, voice) = listen(16_000);
+    assert_eq!(bits(&heard[before.len() / WINDOW..]), bits(&alone), "a new detector, and no rest of before");
+    assert_eq!(voice.rest.len(), after.len() % WINDOW);
+    let (heard, voice) = listen(1600);
+    assert_ne!(bits(&heard[before.len() / WINDOW..]), bits(&alone), "a chunk that is only late follows");
+    assert_eq!(voice.rest.len(), (before.len() + after.len()) % WINDOW);
+}
+
+#[test]
 fn the_plugin_puts_it_into_sense() {
     let mut app = App::new();
     app.add_message::<SegmentStarted>().add_plugins(VoicePlugin::default());
