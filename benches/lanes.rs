@@ -26,7 +26,7 @@ pub fn run() -> Outcome {
     let (mut least, mut plain, mut closer, mut follow, mut search) = (vec![], vec![], vec![], vec![], vec![]);
     let (mut claimed, mut ridges) = (0, 0);
     for _ in 0..rounds {
-        let mut each = |work: &mut dyn FnMut(&[u8]) -> Result<(), Box<dyn Error>>| {
+        let each = |work: &mut dyn FnMut(&[u8]) -> Result<(), Box<dyn Error>>| {
             let (done, seconds) = timed(|| jpegs.iter().try_for_each(|jpeg| work(jpeg)));
             done.map(|()| seconds / count)
         };

@@ -2,8 +2,8 @@
 //! that replay bit for bit.
 
 pub mod app;
-pub mod batch;
 pub mod assemble;
+pub mod batch;
 pub mod cli;
 pub mod command;
 pub mod compare;

@@ -2,7 +2,11 @@
 //!
 //! Simulated drives carry their truth. Real clips are looked for in `$WAYWARDEN_DATA`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test: what is missing or wrong ends it, figures are printed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it, figures are printed"
+)]
 
 #[path = "support/program.rs"]
 mod program;
@@ -108,7 +112,8 @@ fn recorded(session: &Path) -> Vec<LaneEstimate> {
     while let Some(record) = reader.read().unwrap() {
         let Record::Outputs(outputs) = record else { continue };
         let values = outputs.changes.iter().filter(|change| change.kind == LaneEstimate::NAME);
-        let estimates = values.filter_map(|change| rmp_serde::from_slice::<LaneEstimate>(change.value.as_deref()?).ok());
+        let estimates =
+            values.filter_map(|change| rmp_serde::from_slice::<LaneEstimate>(change.value.as_deref()?).ok());
         lanes.extend(estimates.filter(|estimate| estimate.source == LaneSource::Classical));
     }
     lanes
