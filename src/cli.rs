@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, compare, import, inspect, replay, run, simulate};
+use crate::command::{check, compare, import, inspect, render, replay, report, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -73,6 +73,12 @@ pub enum Command {
     /// Says what two runs of one drive found differently.
     #[command(after_long_help = compare::EXAMPLES)]
     Compare(compare::CompareArgs),
+    /// Makes one HTML page of a session: plots, pictures, plain words.
+    #[command(after_long_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
+    /// Makes a video of a session with everything drawn on it.
+    #[command(after_long_help = render::EXAMPLES)]
+    Render(render::RenderArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -88,6 +94,7 @@ impl Command {
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Inspect(_) | Self::Compare(_) => None,
+            Self::Inspect(_) | Self::Report(_) | Self::Render(_) => None,
         }
     }
 
@@ -100,6 +107,8 @@ impl Command {
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Compare(args) => args.json,
+            Self::Report(args) => args.json,
+            Self::Render(args) => args.json,
             Self::Check(args) => args.json,
         }
     }

@@ -4,6 +4,8 @@ pub mod check;
 pub mod compare;
 pub mod import;
 pub mod inspect;
+pub mod render;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod simulate;

@@ -15,6 +15,8 @@ pub mod live;
 pub mod logging;
 pub mod pools;
 pub mod progress;
+pub mod render;
+pub mod report;
 pub mod session_info;
 pub mod sessions;
 pub mod simulated;

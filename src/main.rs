@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::{check, compare, import, inspect, replay, run, simulate};
+use waywarden::command::{check, compare, import, inspect, render, replay, report, run, simulate};
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
@@ -45,6 +45,8 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Import(args) => import::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Compare(args) => compare::run(args, out),
+        Command::Render(args) => render::run(args, out),
+        Command::Report(args) => report::run(args, out),
         Command::Run(args) => run::run(args, out),
         Command::Simulate(args) => simulate::run(args, out),
     }

@@ -119,6 +119,11 @@ fn folders_of_sessions_are_run_at_once() {
     assert_eq!(code, 0, "{lines:?}");
     assert!(pages.join("one.html").is_file() && pages.join("two.html").is_file());
 
+    let reports = folder.path().join("reports");
+    let output = run(&["report", text(&before), "-o", text(&reports), "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(reports.join("one.html").is_file() && reports.join("two.html").is_file());
+
     // One that cannot be read does not keep the others, and decides the exit code.
     std::fs::write(after.join("three.mcap"), "nonsense").unwrap();
     let output = run(&["replay", text(&after)]);

@@ -17,7 +17,7 @@ use crate::cli::{positive, seconds};
 use crate::failure::Failure;
 use crate::sessions;
 
-pub use summary::Counts;
+pub use summary::{Counts, Finished, peak_rss_mb};
 
 /// Runs a session again and prints to `out` what came of it.
 ///
@@ -103,6 +103,14 @@ pub fn run_with(args: &ReplayArgs, out: &mut dyn Write, more: impl FnOnce(&mut A
     let plan = plan::Plan::of(args)?;
     let finished = run::run(args, plan, more)?;
     finished.print(args, out)
+}
+
+/// Runs a session again, and returns what came of it instead of printing it.
+///
+/// # Errors
+/// When the session, the config or a model cannot be used, or a system fails.
+pub fn finished(args: &ReplayArgs) -> Result<Finished, Failure> {
+    run::run(args, plan::Plan::of(args)?, |_| {})
 }
 
 /// Examples of the help.
@@ -227,6 +235,11 @@ impl FromStr for From {
             .map(Self::Time)
             .ok_or_else(|| "expected a segment's number (2) or a time (90s, 1:30, 1:02:03.5)".into())
     }
+}
+
+/// Reads a time since the start of a session.
+pub(crate) fn moment(text: &str) -> Result<Duration, String> {
+    time(text).ok_or_else(|| "expected a time since the session's start (90s, 1:30, 1:02:03.5)".to_owned())
 }
 
 /// Reads `90s`, `1:30` or `1:02:03.5`.

@@ -2,11 +2,13 @@
 //!
 //! The format is described in `docs/session-format.md`; change both together.
 
+mod findings;
 pub mod format;
 mod foxglove;
 mod reader;
 mod writer;
 
+pub use findings::{Findings, Found, JobEnd, Known, SegmentStart, TickFindings};
 pub use format::{
     BuildInfo, FORMAT_MAJOR, FORMAT_MINOR, ModelInfo, Origin, OutputsRecord, SessionInfo, SnapshotRecord,
 };

@@ -169,6 +169,25 @@ pub fn decode_rgb(jpeg: &[u8]) -> Result<RgbPicture, JpegError> {
     Ok(RgbPicture { width: width as u32, height: height as u32, data })
 }
 
+/// The whole picture in full colour, at the largest eighth of its size that is no wider than `width`; pictures that are
+/// narrower keep their size. One eighth is the least, whatever `width` is.
+///
+/// # Errors
+///
+/// [`JpegError`] when the bytes are no JPEG, damaged, or larger than is accepted.
+pub fn decode_rgb_within(jpeg: &[u8], width: u32) -> Result<RgbPicture, JpegError> {
+    let (mut decompressor, header) = open(jpeg)?;
+    let fits = |scale: &ScalingFactor| scale.scale(header.width) <= width as usize;
+    let eighths = (1..=8).rev().map(|eighths| ScalingFactor::new(eighths, 8));
+    let scale = eighths.clone().find(fits).or(eighths.last()).unwrap_or(ScalingFactor::ONE);
+    decompressor.set_scaling_factor(scale).map_err(broken)?;
+    let (width, height) = (scale.scale(header.width), scale.scale(header.height));
+    let mut data = vec![0; 3 * width * height];
+    let image = Image { pixels: &mut data[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
+    forgive_padding(decompressor.decompress(jpeg, image))?;
+    Ok(RgbPicture { width: width as u32, height: height as u32, data })
+}
+
 /// A baseline JPEG of a picture, chroma at half the horizontal resolution (4:2:2), as cameras give it.
 /// `quality` is libjpeg's, 1 to 100.
 ///
