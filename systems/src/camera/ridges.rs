@@ -53,8 +53,8 @@ pub fn find(grey: &[u8], width: usize, height: usize, geometry: &CameraGeometry)
 
 /// Scratch for a row. Plain loops over equally long slices, which the compiler turns into vector instructions.
 struct Filter {
-    /// Sums of the pixels before each. Whole numbers below 2^24, so exact.
-    sums: Vec<f32>,
+    /// Sums of the pixels before each.
+    sums: Vec<i32>,
     /// The darkest that the road may be taken for, at each pixel: the brighter side.
     road: Vec<f32>,
     /// How much brighter each is than that.
@@ -66,19 +66,20 @@ struct Filter {
 impl Filter {
     fn new(width: usize) -> Self {
         let zeros = || vec![0.0; width];
-        Self { sums: vec![0.0; width + 1], road: zeros(), contrast: zeros(), excess: zeros() }
+        Self { sums: vec![0; width + 1], road: zeros(), contrast: zeros(), excess: zeros() }
     }
 
     /// Filters a row with two reaches, and keeps the greater answer.
     fn run(&mut self, pixels: &[u8], reach: [usize; 2]) {
-        let mut sum = 0.0;
+        let mut sum = 0;
         for (total, &pixel) in self.sums[1..].iter_mut().zip(pixels) {
-            sum += f32::from(pixel);
+            sum += i32::from(pixel);
             *total = sum;
         }
         self.excess.fill(0.0);
         self.pass(reach[0]);
-        if reach[1] != reach[0] {
+        // A reach of half the widest line still sees the usual one.
+        if reach[1] > 2 * reach[0] {
             self.pass(reach[1]);
         }
     }
@@ -93,9 +94,9 @@ impl Filter {
         let right = (at(3 * reach + 1), at(4 * reach + 1));
         let (road, contrast) = (&mut self.road[..count], &mut self.contrast[..count]);
         for i in 0..count {
-            let (l, r) = ((left.1[i] - left.0[i]) * share, (right.1[i] - right.0[i]) * share);
-            road[i] = if l > r { l } else { r };
-            contrast[i] = (here.1[i] - here.0[i]) * (1.0 / 3.0) - road[i];
+            let (l, r) = (left.1[i] - left.0[i], right.1[i] - right.0[i]);
+            road[i] = (if l > r { l } else { r }) as f32 * share;
+            contrast[i] = (here.1[i] - here.0[i]) as f32 * (1.0 / 3.0) - road[i];
         }
         let least = LEAST_CONTRAST.max(UNEVEN_CONTRAST * unevenness(contrast));
         for ((excess, contrast), road) in self.excess[2 * reach..].iter_mut().zip(contrast).zip(road) {
@@ -120,8 +121,7 @@ fn unevenness(contrast: &[f32]) -> f32 {
 /// Gathers the pixels that stand out to ridges.
 fn gather(excess: &[f32], row: u16, reach: usize, ridges: &mut Vec<Ridge>) {
     let (mut x, mut count) = (0, 0);
-    while let Some(skip) = excess[x..].iter().position(|&value| value > 0.0) {
-        let first = x + skip;
+    while let Some(first) = next_that_stands_out(excess, x) {
         let length = excess[first..].iter().position(|&value| value <= 0.0).unwrap_or(excess.len() - first);
         x = first + length;
         if length > 2 * reach || count == MOST_IN_ROW {
@@ -143,6 +143,17 @@ fn gather(excess: &[f32], row: u16, reach: usize, ridges: &mut Vec<Ridge>) {
         });
         count += 1;
     }
+}
+
+/// The first pixel from `x` on that stands out. Most of a row does not, so eight are looked at together.
+fn next_that_stands_out(excess: &[f32], mut x: usize) -> Option<usize> {
+    while let Some(chunk) = excess.get(x..x + 8) {
+        if chunk.iter().sum::<f32>() > 0.0 {
+            break;
+        }
+        x += 8;
+    }
+    excess[x..].iter().position(|&value| value > 0.0).map(|skip| x + skip)
 }
 
 #[cfg(test)]
