@@ -23,8 +23,8 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, EngineChoice, Gate, GpsFix, Health, Inference, Log, LogFormat, LogLevel, Model, Record, Replay,
-    Segmentation, Simulation, Threads, Tick, Voice,
+    Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
+    Replay, Segmentation, Simulation, Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.

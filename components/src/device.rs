@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::audio::{Voice, VoiceBuffer};
 use crate::frame::Gate;
 use crate::geometry::CameraGeometry;
+use crate::lanes::LaneTracker;
 use crate::perception::{EgoLane, Obstacles};
 use crate::position::{GpsProtocol, GpsState};
 use crate::range::{RangeProtocol, RangeState};
@@ -26,7 +27,7 @@ pub enum CameraRole {
 
 /// A camera.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Counters, Health, Gate, EgoLane, Obstacles)]
+#[require(Link, Counters, Health, Gate, EgoLane, LaneTracker, Obstacles)]
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,
