@@ -25,7 +25,7 @@ pub fn run() -> Outcome {
     let (mut least, mut look, mut full, mut gated) = (vec![], vec![], vec![], vec![]);
     for _ in 0..rounds {
         least.push(each(&jpegs, |jpeg| Ok(floor.decode(jpeg)? > 0))?);
-        look.push(each(&jpegs, |jpeg| Ok(matches!(first_look(jpeg), Thumbnail::Ready { .. })))?);
+        look.push(each(&jpegs, |jpeg| Ok(matches!(first_look(jpeg, None).thumbnail, Thumbnail::Ready { .. })))?);
         full.push(each(&jpegs[..jpegs.len() / 4], |jpeg| Ok(black_box(jpeg::decode_rgb(jpeg)?).is_sound()))?);
         let looks: Vec<Luma> =
             jpegs.iter().filter_map(|jpeg| jpeg::thumbnail(jpeg).ok()).map(|(.., luma)| luma).collect();

@@ -6,6 +6,7 @@
 mod floor;
 mod gate;
 mod inference;
+mod lanes;
 mod lateness;
 mod parallel;
 mod recorder;
@@ -20,12 +21,13 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
     ("recorder", recorder::run),
     ("gate", gate::run),
+    ("lanes", lanes::run),
     ("inference", inference::run),
     ("lateness", lateness::run),
 ];

@@ -45,7 +45,7 @@ pub fn run() -> Outcome {
     };
     let front = stream(|kind| matches!(kind, StreamKind::Camera { .. }));
     let microphone = stream(|kind| matches!(kind, StreamKind::Microphone));
-    let gps = stream(|kind| matches!(kind, StreamKind::Gps));
+    let gps = stream(|kind| matches!(kind, StreamKind::Gps { .. }));
     let range = stream(|kind| matches!(kind, StreamKind::Range { .. }));
     let frame = |n: usize| vec![(front, pictures[n % pictures.len()].clone())];
     // A vehicle that has been under way for a while: a picture to compare with, a fix, a reading.

@@ -21,7 +21,7 @@ use waywarden_systems::tick::{Stages, TickPlugin};
 use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
 
-use crate::config::Config;
+use crate::config::{Config, LaneFallback};
 
 /// What a run is made of.
 pub struct Parts {
@@ -44,8 +44,8 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     let mut app = App::empty();
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
     app.add_plugins((
-        CameraPlugin { gate: gate(config) },
-        LanePlugin { rate_hz: config.segmentation.rate_hz as f32 },
+        CameraPlugin { gate: gate(config), classical_lanes: classical_lanes(config) },
+        LanePlugin { rate_hz: config.segmentation.rate_hz as f32, classical: classical_lanes(config) },
         ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 },
         GpsPlugin { max_wait: Duration::from_millis(config.gps_fix.max_wait_ms.into()) },
         RangePlugin,
@@ -61,6 +61,11 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
 
 fn gate(config: &Config) -> GateSettings {
     GateSettings { threshold: config.gate.threshold as f32, force_after: seconds(config.gate.force_after_s) }
+}
+
+/// Whether lanes are sought without a model, if there is none.
+pub fn classical_lanes(config: &Config) -> bool {
+    config.segmentation.enabled && config.segmentation.fallback == LaneFallback::Classical
 }
 
 fn voice(config: &Config) -> VoiceSettings {
@@ -82,6 +87,7 @@ fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
         microphone_stale: seconds(health.microphone_stale_s),
         gps_stale: seconds(health.gps_stale_s),
         range_stale: seconds(health.range_stale_s),
+        classical_lanes: classical_lanes(config),
         names: streams.iter().map(|spec| (spec.id, spec.name.clone())).collect(),
     }
 }

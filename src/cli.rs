@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, compare, import, inspect, render, replay, report, run, simulate};
+use crate::command::{check, compare, import, init, inspect, models, render, replay, report, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -70,6 +70,12 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Writes a commented config for this computer.
+    #[command(after_long_help = init::EXAMPLES)]
+    Init(init::InitArgs),
+    /// Lists the models that are known, and downloads them.
+    #[command(after_long_help = models::EXAMPLES)]
+    Models(models::ModelsArgs),
     /// Says what two runs of one drive found differently.
     #[command(after_long_help = compare::EXAMPLES)]
     Compare(compare::CompareArgs),
@@ -93,8 +99,8 @@ impl Command {
             Self::Import(args) => args.config.as_deref(),
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
-            Self::Inspect(_) | Self::Compare(_) => None,
-            Self::Inspect(_) | Self::Report(_) | Self::Render(_) => None,
+            Self::Models(args) => args.config(),
+            Self::Init(_) | Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
         }
     }
 
@@ -106,6 +112,8 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Init(args) => args.json,
+            Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,
             Self::Report(args) => args.json,
             Self::Render(args) => args.json,

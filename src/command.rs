@@ -3,7 +3,9 @@
 pub mod check;
 pub mod compare;
 pub mod import;
+pub mod init;
 pub mod inspect;
+pub mod models;
 pub mod render;
 pub mod replay;
 pub mod report;

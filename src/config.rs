@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::prelude::{CameraRole, StreamId, StreamKind, StreamSpec};
+use waywarden_components::prelude::{CameraRole, GpsProtocol, StreamId, StreamKind, StreamSpec};
 
 mod check;
 mod devices;
@@ -23,8 +23,8 @@ pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, EngineChoice, Gate, GpsFix, Health, Inference, Log, LogFormat, LogLevel, Model, Record, Replay,
-    Segmentation, Simulation, Threads, Tick, Voice,
+    Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
+    Replay, Segmentation, Simulation, Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.
@@ -211,7 +211,7 @@ impl Config {
         let cameras =
             self.camera.iter().map(|camera| StreamKind::Camera { role: camera.role, geometry: camera.geometry });
         let microphones = self.microphone.iter().map(|_| StreamKind::Microphone);
-        let gps = self.gps.iter().map(|_| StreamKind::Gps);
+        let gps = self.gps.iter().map(|_| StreamKind::Gps { protocol: GpsProtocol::Nmea });
         let ranges = self.range.iter().map(|range| StreamKind::Range { protocol: range.protocol });
         let kinds = cameras.chain(microphones).chain(gps).chain(ranges);
         let devices = self.names().map(str::to_owned).zip(kinds);

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod command;
 pub mod compare;
 pub mod config;
+pub mod download;
 pub mod drive;
 pub mod engines;
 pub mod failure;

@@ -234,7 +234,7 @@ impl Devices {
             let (capacity, policy) = match spec.kind {
                 StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
                 StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
-                StreamKind::Gps | StreamKind::Range { .. } | StreamKind::Truth => {
+                StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => {
                     (WAITING_SERIAL, DropPolicy::KeepOldest)
                 }
             };

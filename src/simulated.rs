@@ -65,7 +65,7 @@ pub fn device(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Devic
             let mut simulator = MicrophoneSimulator::new(drive);
             Box::new(move || simulator.next())
         }
-        StreamKind::Gps => {
+        StreamKind::Gps { .. } => {
             let gps = config.gps.iter().find(|gps| gps.name == spec.name).ok_or_else(|| unknown(spec))?;
             let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, ..GpsSettings::default() };
             let mut simulator = GpsSimulator::new(drive, settings);

@@ -23,12 +23,14 @@ fn simulate(folder: &Path, name: &str, more: &[&str]) -> Value {
 
 /// All that came in.
 fn inputs(path: &Path) -> Vec<Input> {
-    let reader = SessionReader::open(path).unwrap();
-    let inputs = reader.map(|record| match record.unwrap() {
-        Record::Tick(incoming) => incoming.inputs,
-        _ => Vec::new(),
-    });
-    inputs.collect::<Vec<_>>().concat()
+    let mut reader = SessionReader::open(path).unwrap();
+    let mut inputs = Vec::new();
+    while let Some(record) = reader.read().unwrap() {
+        if let Record::Tick(incoming) = record {
+            inputs.extend(incoming.inputs);
+        }
+    }
+    inputs
 }
 
 #[test]

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::audio::{Voice, VoiceBuffer};
 use crate::frame::Gate;
 use crate::geometry::CameraGeometry;
+use crate::lanes::LaneTracker;
 use crate::perception::{EgoLane, Obstacles};
-use crate::position::GpsState;
+use crate::position::{GpsProtocol, GpsState};
 use crate::range::{RangeProtocol, RangeState};
 use crate::time::Mono;
 
@@ -26,7 +27,7 @@ pub enum CameraRole {
 
 /// A camera.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Counters, Health, Gate, EgoLane, Obstacles)]
+#[require(Link, Counters, Health, Gate, EgoLane, LaneTracker, Obstacles)]
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,
@@ -39,10 +40,13 @@ pub struct Camera {
 #[require(Link, Counters, Health, Voice, VoiceBuffer)]
 pub struct Microphone;
 
-/// A satellite receiver that speaks NMEA 0183.
+/// A satellite receiver.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[require(Link, Counters, Health, GpsState)]
-pub struct GpsReceiver;
+pub struct GpsReceiver {
+    /// How it speaks.
+    pub protocol: GpsProtocol,
+}
 
 /// A range finder.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]

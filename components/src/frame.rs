@@ -4,12 +4,13 @@ use bevy_ecs::component::Component;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::lanes::LaneFeatures;
 use crate::perception::{Detections, LaneEstimate, Segmentation};
 use crate::time::Mono;
 
 /// A picture: the camera's own JPEG, reference-counted. Spawned by Ingress with all its findings empty.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Thumbnail, GateScore, Segmentation, LaneEstimate, Detections)]
+#[require(Thumbnail, LaneFeatures, GateScore, Segmentation, LaneEstimate, Detections)]
 pub struct Frame {
     /// The whole JPEG, SOI to EOI.
     pub jpeg: Bytes,

@@ -12,6 +12,7 @@ use crate::device::{CameraRole, LinkState};
 use crate::geometry::CameraGeometry;
 use crate::id::{StableId, StreamId};
 use crate::job::{JobId, JobOutput};
+use crate::position::GpsProtocol;
 use crate::range::RangeProtocol;
 use crate::time::{Mono, UtcOffset};
 use crate::truth::Truth;
@@ -38,8 +39,12 @@ pub enum StreamKind {
     },
     /// 16 kHz mono sound.
     Microphone,
-    /// NMEA 0183 text.
-    Gps,
+    /// Positions.
+    Gps {
+        /// How the receiver speaks.
+        #[serde(default, skip_serializing_if = "GpsProtocol::is_nmea")]
+        protocol: GpsProtocol,
+    },
     /// Distances.
     Range {
         /// How the sensor speaks.

@@ -17,6 +17,7 @@ pub mod id;
 pub mod input;
 pub mod job;
 pub mod kind;
+pub mod lanes;
 pub mod outcome;
 pub mod perception;
 pub mod phase;
@@ -35,6 +36,7 @@ pub mod prelude {
     pub use crate::input::*;
     pub use crate::job::*;
     pub use crate::kind::Kind;
+    pub use crate::lanes::*;
     pub use crate::outcome::*;
     pub use crate::perception::*;
     pub use crate::phase::*;

@@ -116,9 +116,10 @@ pub struct LaneEstimate {
     pub left: Option<Vec<ImagePoint>>,
     /// Right line, likewise.
     pub right: Option<Vec<ImagePoint>>,
-    /// Share of the looked-at rows in which both lines were seen, 0 to 1.
+    /// 0 to 1. Of a model's mask: the share of the looked-at rows in which both lines were seen. Of the classical estimator:
+    /// how well the lane has held over the last looks.
     pub confidence: f32,
-    /// The lane in metres; none where it is not claimed.
+    /// The lane in metres; none where it is not claimed. As good as the camera's geometry is known.
     pub geometry: Option<LaneGeometry>,
     /// Where it comes from.
     pub source: LaneSource,
@@ -213,7 +214,7 @@ pub struct EgoLane {
     pub frame: Option<StableId>,
     /// When it was captured.
     pub captured: Option<Mono>,
-    /// The lines.
+    /// What was seen in it.
     pub estimate: LaneEstimate,
     /// Frames segmented.
     pub segmented: u64,

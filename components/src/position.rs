@@ -31,6 +31,24 @@ pub enum FixQuality {
     Simulation,
 }
 
+/// How a satellite receiver speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpsProtocol {
+    /// NMEA 0183 text.
+    #[default]
+    Nmea,
+    /// GPMF, the metadata of GoPro's cameras.
+    Gpmf,
+}
+
+impl GpsProtocol {
+    /// Whether it is the usual one, which sessions leave out.
+    pub fn is_nmea(&self) -> bool {
+        *self == Self::Nmea
+    }
+}
+
 /// One fix: everything that the receiver said for one moment. Spawned by `gps::parse`, lives for a tick.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[require(Stamp)]
@@ -60,13 +78,13 @@ pub struct GpsFix {
 /// What a receiver's bytes turned out to be, counted, and its latest fix. Written by `gps::parse`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GpsState {
-    /// Sentences understood and used.
+    /// Sentences, or payloads of GPMF, understood and used.
     pub good: u64,
-    /// Sentences with a wrong or missing checksum, or fields that cannot be read.
+    /// Sentences with a wrong or missing checksum, or fields that cannot be read; payloads and samples that are broken.
     pub bad: u64,
-    /// Sound sentences of kinds that are not used here.
+    /// Sound sentences, or payloads, of kinds that are not used here.
     pub ignored: u64,
-    /// Bytes outside any sentence.
+    /// Bytes outside any sentence or payload.
     pub stray_bytes: u64,
     /// The binary protocol that was seen, if any: "SiRF binary", "UBX".
     pub binary: Option<String>,

@@ -85,7 +85,7 @@ fn summary(config: &Config) -> String {
                     .find(|microphone| microphone.name == stream.name)
                     .map(|microphone| format!("microphone{}", source(microphone.source)))
             }
-            StreamKind::Gps => config
+            StreamKind::Gps { .. } => config
                 .gps
                 .iter()
                 .find(|gps| gps.name == stream.name)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 use waywarden_components::prelude::*;
+use waywarden_systems::import::gpmf::GpmfTrack;
 use waywarden_systems::import::nmea::NmeaLog;
 use waywarden_systems::import::range_csv::RangeCsv;
 use waywarden_systems::import::stills::Stills;
@@ -25,6 +26,10 @@ Examples:
   A dashcam clip; any format that the program ffmpeg reads:
     waywarden import --video drive.mp4 -o drive.mcap
 
+  A clip of a GoPro camera, with the GPS track that is in it; or without:
+    waywarden import --video GX010042.MP4 -o drive.mcap
+    waywarden import --video GX010042.MP4 --no-gpmf -o drive.mcap
+
   A clip with its GPS log and its sound:
     waywarden import --video drive.mp4 --audio drive.wav --nmea drive.nmea -o drive.mcap
 
@@ -38,7 +43,7 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = ArgGroup::new("inputs").required(true).multiple(true).args(["video", "frames", "audio", "nmea", "range"]))]
 pub struct ImportArgs {
-    /// A video file.
+    /// A video file. The GPS track of a GoPro camera inside it is taken too, unless --nmea gives another.
     #[arg(long, value_name = "FILE", conflicts_with = "frames")]
     pub video: Option<PathBuf>,
 
@@ -57,6 +62,10 @@ pub struct ImportArgs {
     /// A log of NMEA 0183 sentences, placed by their own times.
     #[arg(long, value_name = "FILE")]
     pub nmea: Option<PathBuf>,
+
+    /// Leaves the GPS track inside the video out.
+    #[arg(long, requires = "video")]
+    pub no_gpmf: bool,
 
     /// A CSV file of distances: time in seconds, distance in metres, optionally strength.
     #[arg(long, value_name = "FILE")]
@@ -132,7 +141,13 @@ fn open(args: &ImportArgs, config: &Config) -> Result<(Vec<StreamSpec>, Sources)
     }
     if let Some(path) = &args.nmea {
         let name = config.gps.first().map(|gps| gps.name.as_str());
-        add(name, "gps", StreamKind::Gps, Box::new(NmeaLog::open(path)?));
+        let kind = StreamKind::Gps { protocol: GpsProtocol::Nmea };
+        add(name, "gps", kind, Box::new(NmeaLog::open(path)?));
+    } else if let Some(path) = args.video.as_ref().filter(|_| !args.no_gpmf)
+        && let Some(track) = GpmfTrack::find(path)?
+    {
+        let name = config.gps.first().map(|gps| gps.name.as_str());
+        add(name, "gps", StreamKind::Gps { protocol: GpsProtocol::Gpmf }, Box::new(track));
     }
     if let Some(path) = &args.range {
         let name = config.range.first().map(|range| range.name.as_str());

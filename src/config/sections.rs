@@ -81,7 +81,9 @@ pub struct Segmentation {
     pub enabled: bool,
     /// The model: one that Waywarden knows, or one of [`super::Config::model`].
     pub model: String,
-    /// Highest rate at which frames are segmented, in hertz.
+    /// What is done about lanes where the model is not there.
+    pub fallback: LaneFallback,
+    /// Highest rate at which frames are segmented, or searched for lanes without a model, in hertz.
     pub rate_hz: f64,
     /// Milliseconds after which a job counts as hung.
     pub deadline_ms: u32,
@@ -91,8 +93,26 @@ pub struct Segmentation {
 
 impl Default for Segmentation {
     fn default() -> Self {
-        Self { enabled: true, model: "twinlitenet".into(), rate_hz: 10.0, deadline_ms: 15_000, virtual_latency_ms: 150 }
+        Self {
+            enabled: true,
+            model: "twinlitenet".into(),
+            fallback: LaneFallback::Classical,
+            rate_hz: 10.0,
+            deadline_ms: 15_000,
+            virtual_latency_ms: 150,
+        }
     }
+}
+
+/// What is done about lanes where there is no model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneFallback {
+    /// They are sought by the classical estimator.
+    #[default]
+    Classical,
+    /// Nothing.
+    None,
 }
 
 /// Obstacles.

@@ -7,7 +7,7 @@ use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::iso_8859_1::{FONT_7X13_BOLD, FONT_10X20};
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
-use embedded_graphics::primitives::{Circle, Line, Polyline, PrimitiveStyle, Rectangle};
+use embedded_graphics::primitives::{Circle, Line, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::jpeg;
@@ -74,8 +74,7 @@ fn seen(canvas: &mut Canvas, scene: &Scene, scale: f32) {
     }
     if let Some(lane) = &scene.lane {
         let line = |points: &Option<Vec<ImagePoint>>| {
-            let scaled =
-                |point: &ImagePoint| Point::new((point.x * scale).round() as i32, (point.y * scale).round() as i32);
+            let scaled = |point: &ImagePoint| Point::new(pixel(point.x, scale), pixel(point.y, scale));
             points.as_ref().map(|points| points.iter().map(scaled).collect::<Vec<Point>>())
         };
         let (left, right) = (line(&lane.left), line(&lane.right));
@@ -86,13 +85,29 @@ fn seen(canvas: &mut Canvas, scene: &Scene, scale: f32) {
         let broad = (canvas.width() / 160).max(3);
         for (colour, width) in [(Rgb888::BLACK, broad + 2), (LINE, broad)] {
             for points in [&left, &right].into_iter().flatten() {
-                // Drawing on a canvas cannot fail.
-                let _ = Polyline::new(points).into_styled(PrimitiveStyle::with_stroke(colour, width)).draw(canvas);
+                stroke(canvas, points, width, colour);
             }
         }
     }
     for found in &scene.boxes {
         boxed(canvas, found, scale);
+    }
+}
+
+/// A place in the picture. Values of a session may be anything; the picture itself is far smaller than the bounds.
+fn pixel(value: f32, scale: f32) -> i32 {
+    (value * scale).clamp(-8192.0, 8192.0).round() as i32
+}
+
+/// Draws a broad line. Of `embedded-graphics`, broad lines overflow in large pictures.
+fn stroke(canvas: &mut Canvas, points: &[Point], width: u32, colour: Rgb888) {
+    for pair in points.windows(2) {
+        let (from, way) = (pair[0], pair[1] - pair[0]);
+        let steps = way.x.abs().max(way.y.abs()).max(1);
+        for step in 0..=steps {
+            let at = from + Point::new(way.x * step / steps, way.y * step / steps);
+            canvas.tint(Rectangle::with_center(at, Size::new_equal(width)), colour, 256);
+        }
     }
 }
 
@@ -136,11 +151,10 @@ fn class_colour(class: ObjectClass) -> Rgb888 {
 
 fn boxed(canvas: &mut Canvas, found: &Detection, scale: f32) {
     let colour = class_colour(found.class);
-    // Values of a session may be anything; the picture is at most 16384 pixels wide.
-    let pixel = |value: f32| (value * scale).clamp(-32_768.0, 32_768.0).round() as i32;
-    let (left, top) = (pixel(found.left), pixel(found.top));
-    let (width, height) = (pixel(found.width).max(1) as u32, pixel(found.height).max(1) as u32);
+    let (left, top) = (pixel(found.left, scale), pixel(found.top, scale));
+    let (width, height) = (pixel(found.width, scale).max(1) as u32, pixel(found.height, scale).max(1) as u32);
     let area = Rectangle::new(Point::new(left, top), Size::new(width, height));
+    // Drawing on a canvas cannot fail.
     let _ = area.into_styled(PrimitiveStyle::with_stroke(colour, (canvas.width() / 420).max(2))).draw(canvas);
     let text = format!("{} {:.2}", class_name(found.class), found.score);
     let font = &FONT_7X13_BOLD;
@@ -255,8 +269,7 @@ fn gauge(canvas: &mut Canvas, offset_m: f32, truth_m: Option<f32>, above: u32) {
     let area = Rectangle::with_center(middle, Size::new(2 * half as u32 + 28, 26));
     canvas.tint(area, Rgb888::BLACK, 130);
     // Left on the scale is left in the picture: the offset is positive to the left.
-    let place =
-        |offset: f32| middle - Point::new((offset / GAUGE_M).clamp(-1.0, 1.0).mul_add(half as f32, 0.0) as i32, 0);
+    let place = |offset: f32| middle - Point::new(((offset / GAUGE_M).clamp(-1.0, 1.0) * half as f32) as i32, 0);
     let thin = PrimitiveStyle::with_stroke(QUIET, 2);
     let _ = Line::new(middle - Point::new(half, 0), middle + Point::new(half, 0)).into_styled(thin).draw(canvas);
     for tick in [-GAUGE_M, -GAUGE_M / 2.0, 0.0, GAUGE_M / 2.0, GAUGE_M] {
@@ -297,7 +310,7 @@ mod tests {
         Scene { jpeg, lane: Some(lane), boxes, ..Scene::default() }
     }
 
-    fn pixel(canvas: &Canvas, x: usize, y: usize) -> [u8; 3] {
+    fn colour_at(canvas: &Canvas, x: usize, y: usize) -> [u8; 3] {
         let at = 3 * (y * canvas.width() as usize + x);
         canvas.data()[at..at + 3].try_into().unwrap()
     }
@@ -307,10 +320,10 @@ mod tests {
         for scale in [1, 2] {
             let mut canvas = Canvas::new(640 / scale, 360 / scale);
             draw(&mut canvas, &scene());
-            let at = |x: usize, y: usize| pixel(&canvas, x / scale as usize, y / scale as usize);
+            let at = |x: usize, y: usize| colour_at(&canvas, x / scale as usize, y / scale as usize);
             // Half way up the left line, between the lines, on the edge of the box, and where nothing is.
             assert_eq!(at(235, 275), [LINE.r(), LINE.g(), LINE.b()], "scale {scale}");
-            let inside = at(320, 300);
+            let inside = at(320, 270);
             assert!(inside[1] > inside[0] && inside[1] > 130, "{inside:?}");
             let edge = at(330, 190);
             assert_eq!(edge, [80, 180, 255], "scale {scale}");

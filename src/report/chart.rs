@@ -89,7 +89,7 @@ impl Chart {
 
 /// A number with so many decimals: what nobody sees need not be in the page.
 pub fn round(value: f64, decimals: i32) -> f64 {
-    let scale = 10_f64.powi(decimals);
+    let scale = libm::pow(10.0, decimals.into());
     (value * scale).round() / scale
 }
 

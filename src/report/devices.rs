@@ -63,6 +63,8 @@ pub fn state_name(state: FunctionState) -> &'static str {
 pub struct DeviceFacts {
     /// Seconds by state.
     pub seconds: BTreeMap<&'static str, f64>,
+    /// The last reason of each state.
+    pub reasons: BTreeMap<&'static str, String>,
     /// The state at the end.
     pub last_state: &'static str,
     /// Its reason.
@@ -172,6 +174,7 @@ impl Devices {
             for (n, band) in bands.iter().enumerate() {
                 let end = bands.get(n + 1).map_or(base.end, |next| next.from);
                 *facts.seconds.entry(state_name(band.health.state)).or_default() += end.since(band.from).as_secs_f64();
+                facts.reasons.insert(state_name(band.health.state), band.health.reason.clone());
                 facts.last_state = state_name(band.health.state);
                 facts.last_reason.clone_from(&band.health.reason);
             }

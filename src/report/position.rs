@@ -36,6 +36,8 @@ struct Receiver {
     track: Thinned<Place>,
     fixes: u64,
     travelled_m: f64,
+    /// The fix before, unless a gap lies between.
+    before: Option<Place>,
     last: Option<Place>,
     longest_silence_s: f64,
 }
@@ -62,6 +64,7 @@ impl Default for Receiver {
             track: Thinned::new(MOST_POINTS),
             fixes: 0,
             travelled_m: 0.0,
+            before: None,
             last: None,
             longest_silence_s: 0.0,
         }
@@ -87,7 +90,7 @@ impl Place {
     /// Metres east and north of `origin`, on a plane that touches the earth there: good for a drive.
     fn metres_from(&self, origin: &Self) -> (f64, f64) {
         let north = (self.latitude_deg - origin.latitude_deg) * METRES_PER_DEGREE;
-        let scale = METRES_PER_DEGREE * origin.latitude_deg.to_radians().cos();
+        let scale = METRES_PER_DEGREE * libm::cos(origin.latitude_deg.to_radians());
         // The short way round where the date changes.
         let east = (self.longitude_deg - origin.longitude_deg + 540.0).rem_euclid(360.0) - 180.0;
         (east * scale, north)
@@ -105,6 +108,10 @@ impl Positions {
                 longitude_deg: truth.longitude_deg,
                 speed_mps: Some(truth.speed_mps.into()),
             });
+        }
+        if tick.segment.as_ref().is_some_and(|segment| segment.missing_ticks > 0) {
+            // What the receiver said in the meantime is not known.
+            self.receivers.values_mut().for_each(|receiver| receiver.before = None);
         }
         for (id, fix) in tick.found.iter().flat_map(|found| &found.fixes) {
             let receiver = self.receivers.entry(id.stream).or_default();
@@ -199,10 +206,10 @@ impl Receiver {
         if let Some(satellites) = fix.satellites {
             self.satellites.push(place.at, satellites.into());
         }
-        if let Some(last) = self.last {
-            let (east, north) = place.metres_from(&last);
-            self.travelled_m += east.hypot(north);
-            self.longest_silence_s = self.longest_silence_s.max(place.at.since(last.at).as_secs_f64());
+        if let Some(before) = self.before.replace(place) {
+            let (east, north) = place.metres_from(&before);
+            self.travelled_m += libm::hypot(east, north);
+            self.longest_silence_s = self.longest_silence_s.max(place.at.since(before.at).as_secs_f64());
         }
         self.track.push(place);
         self.last = Some(place);

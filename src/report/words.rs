@@ -73,7 +73,7 @@ pub fn summary(facts: &Facts, gathered: &Gathered, replayed: Option<&Replayed>) 
     }
     if let Some(least) = objects.least_range_m {
         lines.push(format!(
-            "The range finder measured {} and at least {least:.1} m.",
+            "The range finder measured {}, the shortest {least:.1} m.",
             plural(objects.ranges, "distance")
         ));
     }
@@ -84,7 +84,7 @@ pub fn summary(facts: &Facts, gathered: &Gathered, replayed: Option<&Replayed>) 
         let way = if way < 2000.0 { format!("{way:.0} m") } else { format!("{:.1} km", way / 1e3) };
         lines.push(format!(
             "{way} by {}, {:.0} km/h on average and {:.0} km/h at most.",
-            plural(position.fixes, "fix").replace("fixs", "fixes"),
+            if position.fixes == 1 { "1 fix".to_owned() } else { format!("{} fixes", position.fixes) },
             3.6 * mean,
             3.6 * top
         ));
@@ -102,6 +102,7 @@ pub fn summary(facts: &Facts, gathered: &Gathered, replayed: Option<&Replayed>) 
 fn what_it_is(facts: &Facts, gathered: &Gathered) -> String {
     let origin = match facts.origin {
         Origin::Live => "recorded live",
+        Origin::Import if gathered.base.has(|kind| matches!(kind, StreamKind::Truth)) => "simulated",
         Origin::Import => "imported from files",
         Origin::Replay => "made by a replay of another session",
     };
@@ -179,10 +180,9 @@ pub fn problems(facts: &Facts, gathered: &Gathered) -> Vec<Problem> {
     for (device, health) in &facts.devices {
         for (state, level) in [("fault", Error), ("degraded", Warning)] {
             let Some(seconds) = health.seconds.get(state).filter(|seconds| **seconds > 0.0) else { continue };
-            let reason = if health.last_state == state && !health.last_reason.is_empty() {
-                format!(": {}", health.last_reason)
-            } else {
-                String::new()
+            let reason = match health.reasons.get(state).filter(|reason| !reason.is_empty()) {
+                Some(reason) => format!(": {reason}"),
+                None => String::new(),
             };
             add(level, format!("{device} was in state {state} for {}{reason}.", duration(*seconds)));
         }
@@ -251,8 +251,8 @@ pub fn missing(facts: &Facts, gathered: &Gathered) -> Vec<String> {
         missing
             .push(format!("No pictures in this session ({camera}), so no lane, no boxes and no pictures of moments."));
     }
-    if facts.fixes == 0 && (ran || !base.has(|kind| matches!(kind, StreamKind::Gps))) {
-        let receiver = device(|kind| matches!(kind, StreamKind::Gps), "receiver");
+    if facts.fixes == 0 && (ran || !base.has(|kind| matches!(kind, StreamKind::Gps { .. }))) {
+        let receiver = device(|kind| matches!(kind, StreamKind::Gps { .. }), "receiver");
         missing.push(format!("No GPS fixes in this session ({receiver}), so no track and no measured speed."));
     }
     if count("audio") == 0 {
@@ -260,7 +260,10 @@ pub fn missing(facts: &Facts, gathered: &Gathered) -> Vec<String> {
         missing.push(format!("No sound in this session ({microphone}), so no speech."));
     }
     if facts.ranges == 0 && (ran || !base.has(|kind| matches!(kind, StreamKind::Range { .. }))) {
-        let finder = device(|kind| matches!(kind, StreamKind::Range { .. }), "range finder");
+        let finder = match facts.objects.invalid_ranges {
+            0 => device(|kind| matches!(kind, StreamKind::Range { .. }), "range finder"),
+            invalid => format!("a range finder, none of whose {invalid} readings is valid"),
+        };
         missing.push(format!("No distances measured in this session ({finder})."));
     }
     if ran && count("frame") > 0 {

@@ -34,7 +34,7 @@ pub(crate) fn due_front_frames(
 }
 
 /// Whether frame `seq` of a camera is due, given the least time between two.
-fn due(asked: &mut Asked, seq: u64, captured: Mono, gap: Duration) -> bool {
+pub(crate) fn due(asked: &mut Asked, seq: u64, captured: Mono, gap: Duration) -> bool {
     if seq <= asked.considered {
         return false;
     }

@@ -2,6 +2,7 @@
 
 pub mod gate;
 pub mod jpeg;
+pub mod ridges;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
@@ -17,46 +18,87 @@ use crate::replay::LookAhead;
 pub struct CameraPlugin {
     /// Which frames are accepted.
     pub gate: GateSettings,
+    /// Whether front frames are looked at more closely as long as there is no segmentation model, for what the classical
+    /// lane estimator needs.
+    pub classical_lanes: bool,
 }
+
+/// Whether front frames are looked at more closely as long as there is no segmentation model.
+#[derive(Resource, Clone, Copy, Debug)]
+pub struct CloserLook(pub bool);
 
 impl Plugin for CameraPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.gate);
+        app.insert_resource(self.gate).insert_resource(CloserLook(self.classical_lanes));
+        app.init_resource::<ModelStatus>().state_resource::<ModelStatus>();
         app.state::<Thumbnail>()
+            .payload::<LaneFeatures>("made of nothing but the frame and the camera's geometry, and gone with its tick")
             .state::<GateScore>()
             .state::<Gate>()
             .exempt::<GateSettings>("the config, which the session holds")
+            .exempt::<CloserLook>("the config, which the session holds")
             .exempt::<LookAhead>("pure functions of frames, called early");
         app.add_systems(Sense, (capture, gate).chain());
     }
 }
 
 /// Decodes the small grey picture of every new frame.
-pub fn capture(mut frames: Query<(&StableId, &Frame, &mut Thumbnail)>, ahead: Option<Res<LookAhead>>) {
-    let look = |id: &StableId, frame: &Frame, thumbnail: &mut Mut<Thumbnail>| {
-        if **thumbnail == Thumbnail::Pending {
-            **thumbnail = match &ahead {
-                Some(ahead) => ahead.take(*id, &frame.jpeg),
-                None => first_look(&frame.jpeg),
-            };
+pub fn capture(
+    mut frames: Query<(&StableId, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
+    cameras: Query<(&StableId, &Camera)>,
+    closer: Res<CloserLook>,
+    models: Res<ModelStatus>,
+    ahead: Option<Res<LookAhead>>,
+) {
+    let closer = closer.0 && !models.ready(JobRole::Segmentation);
+    let look = |id: &StableId, frame: &Frame, thumbnail: &mut Thumbnail, features: &mut LaneFeatures| {
+        if *thumbnail != Thumbnail::Pending {
+            return;
         }
+        let camera = cameras.iter().find(|(camera, _)| camera.stream == id.stream).map(|(_, camera)| camera);
+        let lanes = camera.filter(|camera| closer && camera.role == CameraRole::Front).map(|camera| camera.geometry);
+        // What was done ahead counts if it was done in the same way.
+        let done = ahead.as_ref().and_then(|ahead| ahead.take(*id)).filter(|done| done.lanes == lanes);
+        let done = done.unwrap_or_else(|| first_look(&frame.jpeg, lanes));
+        (*thumbnail, *features) = (done.thumbnail, done.features);
     };
     // Several cameras are decoded on several cores; for one frame the hop would cost more than it brings.
-    let pending = frames.iter().filter(|(.., thumbnail)| **thumbnail == Thumbnail::Pending).count();
+    let pending = frames.iter().filter(|(_, _, thumbnail, _)| **thumbnail == Thumbnail::Pending).count();
     if pending > 1 {
-        frames.par_iter_mut().for_each(|(id, frame, mut thumbnail)| look(id, frame, &mut thumbnail));
+        frames.par_iter_mut().for_each(|(id, frame, mut thumbnail, mut features)| {
+            look(id, frame, &mut thumbnail, &mut features);
+        });
     } else if pending == 1 {
-        for (id, frame, mut thumbnail) in &mut frames {
-            look(id, frame, &mut thumbnail);
+        for (id, frame, mut thumbnail, mut features) in &mut frames {
+            look(id, frame, &mut thumbnail, &mut features);
         }
     }
 }
 
-/// The first look at a frame: a pure function of its bytes.
-pub fn first_look(jpeg: &[u8]) -> Thumbnail {
-    match jpeg::thumbnail(jpeg) {
-        Ok((width, height, luma)) => Thumbnail::Ready { width, height, luma },
-        Err(error) => Thumbnail::Broken(error.to_string()),
+/// What the first look at a frame gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstLook {
+    /// The small picture.
+    pub thumbnail: Thumbnail,
+    /// The camera's geometry, if lane features were looked for.
+    pub lanes: Option<CameraGeometry>,
+    /// What was found of them.
+    pub features: LaneFeatures,
+}
+
+/// The first look at a frame: a pure function of its bytes, and of the camera's geometry if lane features are wanted.
+pub fn first_look(jpeg: &[u8], lanes: Option<CameraGeometry>) -> FirstLook {
+    let seen = match lanes {
+        Some(geometry) => jpeg::thumbnail_and(jpeg, |grey, width, height| ridges::find(grey, width, height, &geometry)),
+        None => jpeg::thumbnail(jpeg).map(|(width, height, luma)| (width, height, luma, LaneFeatures::default())),
+    };
+    match seen {
+        Ok((width, height, luma, features)) => {
+            FirstLook { thumbnail: Thumbnail::Ready { width, height, luma }, lanes, features }
+        }
+        Err(error) => {
+            FirstLook { thumbnail: Thumbnail::Broken(error.to_string()), lanes, features: LaneFeatures::default() }
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub fn spawn(world: &mut World, streams: &[StreamSpec]) {
         match &spec.kind {
             StreamKind::Camera { role, geometry } => world.spawn((id, Camera { role: *role, geometry: *geometry })),
             StreamKind::Microphone => world.spawn((id, Microphone)),
-            StreamKind::Gps => world.spawn((id, GpsReceiver)),
+            StreamKind::Gps { protocol } => world.spawn((id, GpsReceiver { protocol: *protocol })),
             StreamKind::Range { protocol } => world.spawn((id, RangeSensor { protocol: *protocol })),
             StreamKind::Truth => continue,
         };

@@ -1,6 +1,7 @@
 //! Satellite receivers.
 
 pub mod fix;
+pub mod gpmf;
 pub mod nmea;
 pub mod sentence;
 
@@ -14,9 +15,10 @@ use waywarden_components::prelude::*;
 use crate::emit::{Emit, Token};
 use crate::registry::Register;
 use fix::{FixMerger, Timed};
+use gpmf::{GpmfEvent, GpmfReader};
 use nmea::{NmeaEvent, NmeaReader};
 
-/// Reads satellite receivers: NMEA 0183 in, one [`GpsFix`] for each moment with a fix out.
+/// Reads satellite receivers: NMEA 0183 or GPMF in, one [`GpsFix`] for each moment with a fix out.
 pub struct GpsPlugin {
     /// How long after its first sentence a moment stays open for others of the same time of day.
     pub max_wait: Duration,
@@ -57,39 +59,46 @@ pub struct GpsReader {
     pub sentences: NmeaReader,
     /// The fix in progress.
     pub fixes: FixMerger,
+    /// The payload in progress.
+    pub gpmf: GpmfReader,
 }
 
 waywarden_components::kinds! { GpsReader => "gps_reader" }
 
 /// What the entity of a satellite receiver needs besides its `StableId` and what all devices have.
-pub fn receiver() -> impl Bundle {
-    (GpsReceiver, GpsState::default(), GpsReader::default())
+pub fn receiver(protocol: GpsProtocol) -> impl Bundle {
+    (GpsReceiver { protocol }, GpsState::default(), GpsReader::default())
 }
 
 /// Reads the bytes that came from receivers, counts what they were and emits the fixes that became complete.
 pub fn parse(
     mut serial: MessageReader<SerialBytes>,
-    mut receivers: Query<(&StableId, &mut GpsState, &mut GpsReader), With<GpsReceiver>>,
+    mut receivers: Query<(&StableId, &GpsReceiver, &mut GpsState, &mut GpsReader)>,
     clock: Res<Clock>,
     settings: Res<GpsSettings>,
     mut emit: Emit<GpsFix>,
 ) {
     let mut fixes = Vec::new();
     for input in serial.read() {
-        let Some((id, mut state, mut reader)) = receivers.iter_mut().find(|(id, ..)| id.stream == input.stream) else {
+        let Some((id, receiver, mut state, mut reader)) =
+            receivers.iter_mut().find(|(id, ..)| id.stream == input.stream)
+        else {
             continue;
         };
-        read(&mut state, &mut reader, &input.bytes, input.captured, &mut fixes);
+        match receiver.protocol {
+            GpsProtocol::Nmea => read(&mut state, &mut reader, &input.bytes, input.captured, &mut fixes),
+            GpsProtocol::Gpmf => read_gpmf(&mut state, &mut reader.gpmf, input, &mut fixes),
+        }
         spawn(id.stream, &mut state, &mut fixes, &mut emit);
     }
-    for (id, mut state, mut reader) in receivers.iter_mut().sort::<&StableId>() {
+    for (id, _, mut state, mut reader) in receivers.iter_mut().sort::<&StableId>() {
         reader.fixes.close_after(settings.max_wait, clock.now, |fix| fixes.push(fix));
         spawn(id.stream, &mut state, &mut fixes, &mut emit);
     }
 }
 
 fn read(state: &mut GpsState, reader: &mut GpsReader, bytes: &[u8], captured: Mono, fixes: &mut Vec<Timed>) {
-    let GpsReader { sentences, fixes: merger } = reader;
+    let GpsReader { sentences, fixes: merger, .. } = reader;
     sentences.read(bytes, |event| match event {
         NmeaEvent::Good(sentence) => {
             state.good += 1;
@@ -101,6 +110,18 @@ fn read(state: &mut GpsState, reader: &mut GpsReader, bytes: &[u8], captured: Mo
         NmeaEvent::Binary(protocol) => {
             state.binary.get_or_insert_with(|| protocol.name().into());
         }
+    });
+}
+
+fn read_gpmf(state: &mut GpsState, reader: &mut GpmfReader, input: &SerialBytes, fixes: &mut Vec<Timed>) {
+    reader.read(&input.bytes, input.captured, |event| match event {
+        GpmfEvent::Good(found) => {
+            state.good += 1;
+            fixes.extend(found);
+        }
+        GpmfEvent::Ignored => state.ignored += 1,
+        GpmfEvent::Bad => state.bad += 1,
+        GpmfEvent::Stray(count) => state.stray_bytes += u64::from(count),
     });
 }
 
@@ -126,8 +147,8 @@ mod tests {
         world.init_resource::<Token<GpsFix>>();
         world.init_resource::<Clock>();
         world.insert_resource(GpsSettings { max_wait: GpsPlugin::default().max_wait });
-        world.spawn((StableId::device(StreamId(4)), receiver()));
-        world.spawn((StableId::device(StreamId(3)), receiver()));
+        world.spawn((StableId::device(StreamId(4)), receiver(GpsProtocol::Nmea)));
+        world.spawn((StableId::device(StreamId(3)), receiver(GpsProtocol::Nmea)));
         world
     }
 
@@ -195,7 +216,7 @@ mod tests {
     fn the_plugin_puts_it_into_sense() {
         let mut app = App::new();
         app.add_message::<SerialBytes>().init_resource::<Clock>().add_plugins(GpsPlugin::default());
-        app.world_mut().spawn((StableId::device(StreamId(3)), receiver()));
+        app.world_mut().spawn((StableId::device(StreamId(3)), receiver(GpsProtocol::Nmea)));
         let bytes = Bytes::from([GGA, RMC].concat());
         app.world_mut().write_message(SerialBytes { stream: StreamId(3), captured: Mono::default(), bytes });
         app.world_mut().run_schedule(Sense);

@@ -19,6 +19,8 @@ pub struct HealthPlugin {
     pub gps_stale: Duration,
     /// Likewise a range finder.
     pub range_stale: Duration,
+    /// Whether lanes are sought by the classical estimator where there is no segmentation model.
+    pub classical_lanes: bool,
     /// Names of the streams, for notices.
     pub names: Vec<(StreamId, String)>,
 }
@@ -71,7 +73,7 @@ pub fn assess(
             .or_else(|| gate.and_then(judge_frames))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
-            .or_else(|| camera.and_then(|camera| judge_models(camera, &models)))
+            .or_else(|| camera.and_then(|camera| judge_models(camera, &models, plugin.classical_lanes)))
             .unwrap_or((FunctionState::Active, String::new()));
         if health.state != state || health.reason != reason {
             changed.push((*id, state, reason.clone()));
@@ -136,14 +138,22 @@ fn judge_range(range: &RangeState) -> Judgement {
     })
 }
 
-fn judge_models(camera: &Camera, models: &ModelStatus) -> Judgement {
+fn judge_models(camera: &Camera, models: &ModelStatus, classical_lanes: bool) -> Judgement {
     if camera.role != CameraRole::Front {
         return None;
     }
     let missing: Vec<String> = models
         .roles
         .iter()
-        .filter_map(|(role, status)| status.as_ref().err().map(|reason| format!("no {role}: {reason}")))
+        .filter_map(|(role, status)| {
+            let reason = status.as_ref().err()?;
+            let instead = *role == JobRole::Segmentation && classical_lanes;
+            Some(if instead {
+                format!("lanes by the classical estimator: {reason}")
+            } else {
+                format!("no {role}: {reason}")
+            })
+        })
         .collect();
     (!missing.is_empty()).then(|| (FunctionState::Degraded, missing.join("; ")))
 }

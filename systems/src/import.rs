@@ -1,4 +1,4 @@
-//! Recordings of others made into sessions: readers for video, pictures, sound, NMEA text and ranges.
+//! Recordings of others made into sessions: readers for video, pictures, sound, NMEA text, GPMF and ranges.
 //!
 //! Every reader is an iterator of [`TimedItem`]s in order of time that holds a bounded part of its file in memory,
 //! however long the recording is. [`merge()`] joins several of them into one stream, [`plan_ticks`] cuts that stream into
@@ -11,6 +11,7 @@ mod resample;
 mod timeline;
 
 pub mod error;
+pub mod gpmf;
 pub mod merge;
 pub mod nmea;
 pub mod plan;

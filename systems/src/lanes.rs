@@ -1,6 +1,14 @@
-//! Lanes: has accepted front frames segmented, and keeps the lines beside the vehicle.
+//! Lanes: keeps the lines beside the vehicle, in pictures and in metres.
+//!
+//! With a segmentation model accepted front frames are segmented and lines traced in the masks. Without one the
+//! [`classical`] estimator looks at front frames, if the config lets it.
 
+pub mod classical;
+mod metres;
+pub mod shape;
 pub mod trace;
+
+use std::time::Duration;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
@@ -12,8 +20,10 @@ use crate::registry::Register;
 /// Watches the lanes.
 #[derive(Resource, Clone, Debug)]
 pub struct LanePlugin {
-    /// Highest rate at which frames of a camera are segmented, in hertz.
+    /// Highest rate at which frames of a camera are segmented, or looked at without a model, in hertz.
     pub rate_hz: f32,
+    /// Whether lanes are sought by the classical estimator where there is no segmentation model.
+    pub classical: bool,
 }
 
 impl Plugin for LanePlugin {
@@ -23,6 +33,7 @@ impl Plugin for LanePlugin {
             .state::<Segmentation>()
             .state::<LaneEstimate>()
             .state::<EgoLane>()
+            .state::<LaneTracker>()
             .state_resource::<SegmentationAsked>();
         app.add_systems(Perceive, request.in_set(JobRole::Segmentation)).add_systems(Understand, understand);
     }
@@ -45,30 +56,86 @@ pub fn request(
     }
 }
 
-/// Takes the result of a segmentation, and traces the lines in it.
+/// Frames, and what is found in them.
+type Frames<'w, 's> = Query<
+    'w,
+    's,
+    (
+        &'static StableId,
+        &'static Stamp,
+        &'static Thumbnail,
+        &'static mut LaneFeatures,
+        &'static mut Segmentation,
+        &'static mut LaneEstimate,
+    ),
+>;
+
+/// Cameras, and what is known of their lanes.
+type Watched<'w, 's> =
+    Query<'w, 's, (&'static StableId, &'static Camera, &'static mut EgoLane, &'static mut LaneTracker)>;
+
+/// Makes lanes of what came: of results of segmentations, and of the features of frames.
 pub fn understand(
     mut results: MessageReader<JobResult>,
-    mut frames: Query<(&StableId, &Stamp, &Thumbnail, &mut Segmentation, &mut LaneEstimate)>,
-    mut cameras: Query<(&StableId, &mut EgoLane)>,
+    mut frames: Frames,
+    mut cameras: Watched,
+    models: Res<ModelStatus>,
+    plugin: Res<LanePlugin>,
 ) {
     for result in results.read().filter(|result| result.job.role == JobRole::Segmentation) {
-        let Some((_, mut lane)) = cameras.iter_mut().find(|(id, _)| id.stream == result.frame.stream) else { continue };
-        let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
-        let (JobOutput::Segmentation(masks), Some((id, stamp, thumbnail, mut segmentation, mut estimate))) =
-            (&result.output, frame)
+        take_masks(result, &mut frames, &mut cameras);
+    }
+    if plugin.classical && !models.ready(JobRole::Segmentation) {
+        look_at_features(&mut frames, &mut cameras, plugin.rate_hz);
+    }
+}
+
+/// Takes the result of a segmentation, and traces the lines in it.
+fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
+    let Some((_, camera, mut lane, mut tracker)) = cameras.iter_mut().find(|(id, ..)| id.stream == result.frame.stream)
+    else {
+        return;
+    };
+    let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
+    let (JobOutput::Segmentation(masks), Some((id, stamp, thumbnail, _, mut segmentation, mut estimate))) =
+        (&result.output, frame)
+    else {
+        lane.failed += 1;
+        return;
+    };
+    let Thumbnail::Ready { width, height, .. } = thumbnail else { return };
+    *estimate = trace::trace(masks, *width, *height);
+    estimate.geometry = metres::of_lines(&estimate, &mut tracker, &camera.geometry, (*width, *height), stamp.captured);
+    segmentation.masks = Some(masks.clone());
+    *lane = EgoLane {
+        frame: Some(*id),
+        captured: Some(stamp.captured),
+        estimate: estimate.clone(),
+        segmented: lane.segmented + 1,
+        failed: lane.failed,
+    };
+}
+
+/// Looks at what was found in frames that are due, in order of their ids. Whatever the gate says of a frame: a look
+/// costs little, and a lane that is followed wants frames that differ little.
+fn look_at_features(frames: &mut Frames, cameras: &mut Watched, hertz: f32) {
+    let gap = Duration::try_from_secs_f32(1.0 / hertz.max(0.001)).unwrap_or(Duration::MAX);
+    let mut fresh: Vec<_> = frames.iter_mut().filter(|(_, _, _, features, ..)| features.width > 0).collect();
+    fresh.sort_unstable_by_key(|(id, ..)| **id);
+    for (id, stamp, thumbnail, mut features, _, mut estimate) in fresh {
+        // Nobody needs them after this tick.
+        let features = std::mem::take(&mut *features);
+        let camera = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream);
+        let (Some((_, camera, mut lane, mut tracker)), Thumbnail::Ready { width, height, .. }) = (camera, thumbnail)
         else {
-            lane.failed += 1;
             continue;
         };
-        let Thumbnail::Ready { width, height, .. } = thumbnail else { continue };
-        *estimate = trace::trace(masks, *width, *height);
-        segmentation.masks = Some(masks.clone());
-        *lane = EgoLane {
-            frame: Some(*id),
-            captured: Some(stamp.captured),
-            estimate: estimate.clone(),
-            segmented: lane.segmented + 1,
-            failed: lane.failed,
-        };
+        if !budget::due(&mut tracker.asked, id.seq, stamp.captured, gap) {
+            continue;
+        }
+        *estimate = classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);
+        lane.frame = Some(*id);
+        lane.captured = Some(stamp.captured);
+        lane.estimate = estimate.clone();
     }
 }

@@ -22,6 +22,7 @@ pub mod record;
 pub mod registry;
 pub mod replay;
 pub mod retire;
+pub mod road_plane;
 pub mod session;
 pub mod simulate;
 pub mod tick;

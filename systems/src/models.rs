@@ -131,7 +131,11 @@ pub struct Manifest {
 
 /// No file of a role was found. Not an error: the app runs without, and its health says this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no {role} model: looked for {} in {}; put it there or pass --models DIR", list(files), list(dirs))]
+#[error(
+    "no {role} model: looked for {} in {}; get it with `waywarden models fetch`, or pass --models DIR",
+    list(files),
+    list(dirs)
+)]
 pub struct MissingModel {
     /// What is missing.
     pub role: JobRole,
@@ -198,6 +202,11 @@ impl Manifest {
 }
 
 impl ModelEntry {
+    /// Whether a file with this SHA-256 is one of those accepted.
+    pub fn accepts(&self, sha256: &str) -> bool {
+        self.sha256.iter().any(|accepted| accepted == sha256)
+    }
+
     /// Its file, in the first of `dirs` that has one.
     pub fn locate(&self, dirs: &[PathBuf]) -> Option<PathBuf> {
         let places = dirs.iter().flat_map(|dir| self.files.iter().map(move |file| dir.join(file)));
@@ -282,6 +291,17 @@ fn load_checked(
     let network = Network::load(identity, bytes, spec, engine, threads)
         .map_err(|source| ModelError::Network { file: file(), source })?;
     Ok(Box::new(network))
+}
+
+/// SHA-256 of a file, in lower-case hexadecimal digits.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {

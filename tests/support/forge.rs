@@ -1,5 +1,6 @@
 //! Sessions as nobody should write them: sound as MCAP files, every checksum right, and wrong in what they say.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs")]
 #![expect(clippy::panic, reason = "a test that cannot go on ends")]
 
 use std::collections::BTreeMap;

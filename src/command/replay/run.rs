@@ -1,5 +1,6 @@
 //! The replay itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bevy_app::App;
@@ -47,7 +48,7 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
     };
     let mut app = app::build(&plan.config, &plan.info.streams, parts);
     let recorder = start_recorder(args, &plan, &mut app)?;
-    let look_ahead = if args.no_look_ahead { None } else { start_look_ahead(threads)? };
+    let look_ahead = if args.no_look_ahead { None } else { start_look_ahead(threads, &plan)? };
     if let Some(look_ahead) = &look_ahead {
         app.insert_resource(look_ahead.clone());
     }
@@ -107,8 +108,21 @@ fn start_recorder(args: &ReplayArgs, plan: &Plan, app: &mut App) -> Result<Optio
     Ok(Some(handle))
 }
 
-fn start_look_ahead(threads: usize) -> Result<Option<LookAhead>, Failure> {
-    Ok(Some(LookAhead::start(threads, first_look)?))
+fn start_look_ahead(threads: usize, plan: &Plan) -> Result<Option<LookAhead>, Failure> {
+    // What the system will want, as far as can be told now; should it want something else, it does so itself.
+    let recorded = plan.jobs != JobsMode::Virtual && plan.info.origin != Origin::Import;
+    let model = match recorded {
+        true => plan.info.models.contains_key(&JobRole::Segmentation),
+        false => plan.engines.status.ready(JobRole::Segmentation),
+    };
+    let mut lanes = BTreeMap::new();
+    if app::classical_lanes(&plan.config) && !model {
+        lanes.extend(plan.info.streams.iter().filter_map(|spec| match spec.kind {
+            StreamKind::Camera { role: CameraRole::Front, geometry } => Some((spec.id, geometry)),
+            _ => None,
+        }));
+    }
+    Ok(Some(LookAhead::start(threads, move |stream, jpeg| first_look(jpeg, lanes.get(&stream).copied()))?))
 }
 
 /// A replay in progress.

@@ -22,6 +22,10 @@ pub struct Counts {
     pub gated: u64,
     /// Frames segmented.
     pub segmented: u64,
+    /// Frames searched for lanes by the classical estimator.
+    pub lane_looks: u64,
+    /// Of them, those in which a lane is claimed.
+    pub lanes_claimed: u64,
     /// Frames looked at by the detector.
     pub detected: u64,
     /// Frames that a full queue dropped.
@@ -42,13 +46,15 @@ impl Counts {
     /// Counts what is in the world.
     pub fn of(world: &mut World) -> Self {
         let mut counts = Self::default();
-        let mut cameras = world.query::<(&Counters, &Gate, &EgoLane, &Obstacles)>();
-        for (counters, gate, lane, obstacles) in cameras.iter(world) {
+        let mut cameras = world.query::<(&Counters, &Gate, &EgoLane, &LaneTracker, &Obstacles)>();
+        for (counters, gate, lane, tracker, obstacles) in cameras.iter(world) {
             counts.frames += counters.received;
             counts.dropped += counters.dropped;
             counts.gated += gate.judged - gate.accepted;
             counts.broken += gate.broken;
             counts.segmented += lane.segmented;
+            counts.lane_looks += tracker.looked;
+            counts.lanes_claimed += tracker.claims;
             counts.detected += obstacles.detected;
         }
         counts.fixes = world.query::<&GpsState>().iter(world).map(|gps| gps.fixes).sum();
@@ -66,6 +72,8 @@ impl Counts {
             frames: self.frames.saturating_sub(before.frames),
             gated: self.gated.saturating_sub(before.gated),
             segmented: self.segmented.saturating_sub(before.segmented),
+            lane_looks: self.lane_looks.saturating_sub(before.lane_looks),
+            lanes_claimed: self.lanes_claimed.saturating_sub(before.lanes_claimed),
             detected: self.detected.saturating_sub(before.detected),
             dropped: self.dropped.saturating_sub(before.dropped),
             broken: self.broken.saturating_sub(before.broken),
@@ -188,6 +196,7 @@ impl Finished {
                 "in": c.frames, "gated": c.gated, "segmented": c.segmented, "detected": c.detected,
                 "dropped": c.dropped, "broken": c.broken,
             },
+            "lanes": { "looked": c.lane_looks, "claimed": c.lanes_claimed },
             "fixes": c.fixes,
             "ranges": c.ranges,
             "utterances": c.utterances,
@@ -220,6 +229,13 @@ impl Finished {
             "  frames     {} in, {} held back by the gate, {} segmented, {} looked at for obstacles, {} dropped, {} broken",
             c.frames, c.gated, c.segmented, c.detected, c.dropped, c.broken
         )?;
+        if c.lane_looks > 0 {
+            writeln!(
+                out,
+                "  lanes      sought in {} frames without a model, claimed in {}",
+                c.lane_looks, c.lanes_claimed
+            )?;
+        }
         writeln!(out, "  position   {} fixes", c.fixes)?;
         writeln!(out, "  distance   {} readings", c.ranges)?;
         writeln!(out, "  speech     {} utterances, {:.1} s", c.utterances, c.speech_s())?;

@@ -20,6 +20,9 @@ pub const MAX_PIXELS: u64 = 64 * 1024 * 1024;
 /// Quality at which pictures that are no JPEG yet are encoded, of libjpeg's 1 to 100.
 pub const QUALITY: u8 = 85;
 
+/// Width in pixels that a picture keeps for a closer look: at 20 m a lane line is still 2 pixels wide.
+pub const CLOSER_LOOK_WIDTH: usize = 480;
+
 /// Scans of a progressive JPEG that are accepted: a hostile file can hold thousands, each costing a pass over the picture.
 const MAX_SCANS: u32 = 100;
 
@@ -117,8 +120,31 @@ fn open(jpeg: &[u8]) -> Result<(Decompressor, DecompressHeader), JpegError> {
 ///
 /// [`JpegError`] when the bytes are no JPEG, damaged, or larger than is accepted.
 pub fn thumbnail(jpeg: &[u8]) -> Result<(u32, u32, Luma), JpegError> {
+    let (width, height, luma, ()) = grey(jpeg, thumbnail_scale, |_, _, _| ())?;
+    Ok((width, height, luma))
+}
+
+/// The same, and what `look` finds in the picture from which it was made, given as grey bytes row by row, width and
+/// height. The picture is decoded once, at the least of a half, a quarter and an eighth that leaves
+/// [`CLOSER_LOOK_WIDTH`] pixels of width; smaller pictures as they are.
+///
+/// # Errors
+///
+/// [`JpegError`] when the bytes are no JPEG, damaged, or larger than is accepted.
+pub fn thumbnail_and<T>(
+    jpeg: &[u8],
+    look: impl FnOnce(&[u8], usize, usize) -> T,
+) -> Result<(u32, u32, Luma, T), JpegError> {
+    grey(jpeg, closer_look_scale, look)
+}
+
+fn grey<T>(
+    jpeg: &[u8],
+    scale: impl FnOnce(usize, usize) -> ScalingFactor,
+    look: impl FnOnce(&[u8], usize, usize) -> T,
+) -> Result<(u32, u32, Luma, T), JpegError> {
     let (mut decompressor, header) = open(jpeg)?;
-    let scale = thumbnail_scale(header.width, header.height);
+    let scale = scale(header.width, header.height);
     decompressor.set_scaling_factor(scale).map_err(broken)?;
     let (width, height) = (scale.scale(header.width), scale.scale(header.height));
     SCRATCH.with_borrow_mut(|Scratch { grey, sums }| {
@@ -126,7 +152,7 @@ pub fn thumbnail(jpeg: &[u8]) -> Result<(u32, u32, Luma), JpegError> {
         let image = Image { pixels: &mut grey[..], width, pitch: width, height, format: PixelFormat::GRAY };
         forgive_padding(decompressor.decompress(jpeg, image))?;
         let luma = area::average(grey, width, height, sums);
-        Ok((header.width as u32, header.height as u32, Luma(luma)))
+        Ok((header.width as u32, header.height as u32, Luma(luma), look(grey, width, height)))
     })
 }
 
@@ -152,8 +178,7 @@ pub fn decode_rgb(jpeg: &[u8]) -> Result<RgbPicture, JpegError> {
 pub fn decode_rgb_within(jpeg: &[u8], width: u32) -> Result<RgbPicture, JpegError> {
     let (mut decompressor, header) = open(jpeg)?;
     let fits = |scale: &ScalingFactor| scale.scale(header.width) <= width as usize;
-    let eighths = (1..=8).rev().map(|eighths| ScalingFactor::new(eighths, 8));
-    let scale = eighths.clone().find(fits).or(eighths.last()).unwrap_or(ScalingFactor::ONE);
+    let scale = (1..=8).rev().map(|n| ScalingFactor::new(n, 8)).find(fits).unwrap_or(ScalingFactor::new(1, 8));
     decompressor.set_scaling_factor(scale).map_err(broken)?;
     let (width, height) = (scale.scale(header.width), scale.scale(header.height));
     let mut data = vec![0; 3 * width * height];
@@ -239,6 +264,14 @@ fn thumbnail_scale(width: usize, height: usize) -> ScalingFactor {
     (1..8)
         .map(|eighths| ScalingFactor::new(eighths, 8))
         .find(|scale| scale.scale(width) >= THUMBNAIL_SIDE && scale.scale(height) >= THUMBNAIL_SIDE)
+        .unwrap_or(ScalingFactor::ONE)
+}
+
+/// The smallest scale that has vector instructions and leaves enough for a closer look.
+fn closer_look_scale(width: usize, height: usize) -> ScalingFactor {
+    [ScalingFactor::ONE_EIGHTH, ScalingFactor::ONE_QUARTER, ScalingFactor::ONE_HALF]
+        .into_iter()
+        .find(|scale| scale.scale(width) >= CLOSER_LOOK_WIDTH && scale.scale(height) >= THUMBNAIL_SIDE)
         .unwrap_or(ScalingFactor::ONE)
 }
 

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::error::ordinary_file;
 use super::{ImportError, MAX_PIXELS, Place};
@@ -19,6 +20,8 @@ const FORMATS: &str =
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,h264,hevc,mjpeg,ivf,m4v,mxf,nut,dv,obu,yuv4mpegpipe,gxf,vc1";
 /// Most of a probe's answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1 << 20;
+/// Most of a list of packets that is read, in bytes: those of two days.
+const MAX_PACKETS: u64 = 32 << 20;
 /// Most of a message that is kept, in bytes.
 const MAX_MESSAGE: usize = 300;
 /// Announcements that may wait: far more than frames can be on their way inside ffmpeg, so that it never stands still
@@ -154,6 +157,75 @@ pub(crate) struct Probe {
     pub rate: Option<f64>,
 }
 
+/// A piece of a track, where it lies in its file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Packet {
+    /// When what it holds began, in seconds from the start of the file.
+    pub start: f64,
+    /// How long that went on, in seconds.
+    pub length: f64,
+    /// Byte at which it begins.
+    pub at: u64,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// Where the metadata of a GoPro camera lies in `path`, in the order of its times; none without such a track.
+pub(crate) fn gpmf_packets(path: &Path) -> Result<Option<Vec<Packet>>, ImportError> {
+    let entries = "stream=index,codec_tag_string:format=start_time";
+    let tracks: Tracks = ask(path, &["-select_streams", "d", "-show_entries", entries], MAX_ANSWER)?;
+    let Some(track) = tracks.streams.iter().find(|stream| stream.codec_tag_string == "gpmd") else { return Ok(None) };
+    let index = track.index.to_string();
+    let entries = "packet=pts_time,duration_time,size,pos";
+    let packets: Packets = ask(path, &["-select_streams", &index, "-show_entries", entries], MAX_PACKETS)?;
+    let start: f64 = tracks.format.start_time.parse().unwrap_or(0.0);
+    let packet = |packet: &AnswerPacket| {
+        let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+        Some(Packet {
+            start: (number(&packet.pts_time)? - start).max(0.0),
+            length: number(&packet.duration_time).unwrap_or(1.0).max(0.0),
+            at: packet.pos.parse().ok()?,
+            size: packet.size.parse().ok()?,
+        })
+    };
+    Ok(Some(packets.packets.iter().filter_map(packet).collect()))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tracks {
+    streams: Vec<Track>,
+    format: TracksFormat,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Track {
+    index: u32,
+    codec_tag_string: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TracksFormat {
+    start_time: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Packets {
+    packets: Vec<AnswerPacket>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AnswerPacket {
+    pts_time: String,
+    duration_time: String,
+    size: String,
+    pos: String,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Answer {
@@ -179,16 +251,22 @@ struct AnswerFormat {
 
 /// Asks `ffprobe` about the video in `path`.
 pub(crate) fn probe(path: &Path) -> Result<Probe, ImportError> {
+    let entries = "stream=width,height,nb_frames,avg_frame_rate,duration:format=duration";
+    check_answer(path, &ask(path, &["-select_streams", "V:0", "-show_entries", entries], MAX_ANSWER)?)
+}
+
+/// Asks `ffprobe` about `path`; of its answer at most so many bytes are read.
+fn ask<T: DeserializeOwned>(path: &Path, question: &[&str], longest: u64) -> Result<T, ImportError> {
     ordinary_file(path)?;
     let file = file_address(path);
     let mut arguments: Vec<&OsStr> = ["-hide_banner", "-loglevel", "level+error"].map(OsStr::new).into();
     arguments.extend(guards().map(OsStr::new));
-    arguments.extend(["-select_streams", "V:0", "-of", "json", "-show_entries"].map(OsStr::new));
-    arguments.push("stream=width,height,nb_frames,avg_frame_rate,duration:format=duration".as_ref());
+    arguments.extend(["-of", "json"].map(OsStr::new));
+    arguments.extend(question.iter().map(OsStr::new));
     arguments.push(&file);
     let mut process = Process::start("ffprobe", &arguments)?;
     let mut answer = Vec::new();
-    let read = (&mut process.stdout).take(MAX_ANSWER).read_to_end(&mut answer);
+    let read = (&mut process.stdout).take(longest).read_to_end(&mut answer);
     let finished = read.and_then(|_| process.finish());
     let (status, messages) = finished.map_err(|source| ImportError::Program { program: "ffprobe", source })?;
     if !status.success() {
@@ -197,11 +275,14 @@ pub(crate) fn probe(path: &Path) -> Result<Probe, ImportError> {
     parse_answer(path, &answer)
 }
 
-fn parse_answer(path: &Path, answer: &[u8]) -> Result<Probe, ImportError> {
-    let answer: Answer = serde_json::from_slice(answer).map_err(|error| {
+fn parse_answer<T: DeserializeOwned>(path: &Path, answer: &[u8]) -> Result<T, ImportError> {
+    serde_json::from_slice(answer).map_err(|error| {
         let hint = "is this ffprobe of version 4.4 or later?";
         ImportError::bad(path, Place::Whole, format!("ffprobe's answer cannot be read: {error}"), hint)
-    })?;
+    })
+}
+
+fn check_answer(path: &Path, answer: &Answer) -> Result<Probe, ImportError> {
     let Some(stream) = answer.streams.first() else {
         return Err(ImportError::bad(path, Place::Whole, "holds no video", "give a file with moving pictures in it"));
     };
@@ -325,6 +406,7 @@ mod tests {
     fn a_probes_answer_is_checked() {
         let path = Path::new("a.mp4");
         let whole = br#"{"streams":[{"width":1280,"height":720,"avg_frame_rate":"25/1","duration":"10.04","nb_frames":"251"}],"format":{}}"#;
+        let parse_answer = |path, answer: &[u8]| check_answer(path, &parse_answer(path, answer)?);
         let probe = parse_answer(path, whole).unwrap();
         assert_eq!(probe, Probe { frames: Some(251), seconds: Some(10.04), rate: Some(25.0) });
         let without = br#"{"streams":[{"width":2,"height":2,"avg_frame_rate":"0/0"}],"format":{"duration":"3"}}"#;

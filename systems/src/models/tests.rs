@@ -90,7 +90,7 @@ fn the_preferred_model_is_found_and_a_missing_one_explained() {
         missing,
         format!(
             "no detection model: looked for yolox_nano.onnx, yolox_nano_reexport.onnx {place}; \
-             put it there or pass --models DIR"
+             get it with `waywarden models fetch`, or pass --models DIR"
         )
     );
     assert!(manifest.find(JobRole::Segmentation, &[]).unwrap_err().to_string().contains("in no place"));

@@ -10,13 +10,15 @@ use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use waywarden_components::prelude::*;
 
-/// What is done ahead.
-type Work = fn(&[u8]) -> Thumbnail;
+use crate::camera::FirstLook;
+
+/// What is done ahead with a frame of a stream.
+type Work = Box<dyn Fn(StreamId, &[u8]) -> FirstLook + Send + Sync>;
 
 enum Slot {
     Queued(Bytes),
     Running,
-    Done(Thumbnail),
+    Done(FirstLook),
 }
 
 #[derive(Default)]
@@ -41,7 +43,7 @@ impl Shared {
     }
 }
 
-/// Thumbnails of frames to come. Cheap to clone.
+/// First looks at frames to come. Cheap to clone.
 #[derive(Resource, Clone)]
 pub struct LookAhead(Arc<Shared>);
 
@@ -50,7 +52,11 @@ impl LookAhead {
     ///
     /// # Errors
     /// When no thread is to be had.
-    pub fn start(threads: usize, work: Work) -> std::io::Result<Self> {
+    pub fn start(
+        threads: usize,
+        work: impl Fn(StreamId, &[u8]) -> FirstLook + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let work = Box::new(work);
         let shared = Arc::new(Shared { table: Mutex::default(), begun: Condvar::new(), done: Condvar::new(), work });
         for n in 0..threads.max(1) {
             let theirs = shared.clone();
@@ -68,21 +74,19 @@ impl LookAhead {
         self.0.begun.notify_one();
     }
 
-    /// The thumbnail of a frame: done ahead, waited for if it is being done, or done here and now.
-    pub fn take(&self, id: StableId, jpeg: &[u8]) -> Thumbnail {
+    /// The first look at a frame, if it was taken ahead, or is just being taken: then it is waited for.
+    pub fn take(&self, id: StableId) -> Option<FirstLook> {
         let mut table = self.0.lock();
         loop {
-            match table.slots.remove(&id) {
-                Some(Slot::Done(thumbnail)) => return thumbnail,
-                Some(Slot::Running) => {
+            match table.slots.remove(&id)? {
+                Slot::Done(look) => return Some(look),
+                Slot::Running => {
                     table.slots.insert(id, Slot::Running);
                     table = self.0.done.wait(table).unwrap_or_else(PoisonError::into_inner);
                 }
-                Some(Slot::Queued(_)) | None => break,
+                Slot::Queued(_) => return None,
             }
         }
-        drop(table);
-        (self.0.work)(jpeg)
     }
 
     /// Ends the threads.
@@ -103,9 +107,9 @@ fn look_ahead(shared: &Shared) {
         let Some(Slot::Queued(jpeg)) = table.slots.remove(&id) else { continue };
         table.slots.insert(id, Slot::Running);
         drop(table);
-        let thumbnail = (shared.work)(&jpeg);
+        let look = (shared.work)(id.stream, &jpeg);
         table = shared.lock();
-        table.slots.insert(id, Slot::Done(thumbnail));
+        table.slots.insert(id, Slot::Done(look));
         shared.done.notify_all();
     }
 }

@@ -33,7 +33,7 @@ pub fn sample_topic(spec: &StreamSpec) -> Option<String> {
     match spec.kind {
         StreamKind::Camera { .. } => Some(format!("/{}/image", spec.name)),
         StreamKind::Microphone => Some(format!("/{}/audio", spec.name)),
-        StreamKind::Gps | StreamKind::Range { .. } | StreamKind::Truth => None,
+        StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => None,
     }
 }
 

@@ -67,6 +67,19 @@ fn encoding_and_decoding_keep_the_picture() {
 }
 
 #[test]
+fn pictures_are_decoded_no_wider_than_asked_for() {
+    let jpeg = encode_rgb(&picture(640, 360), 90).unwrap();
+    for (width, expected) in
+        [(1000, (640, 360)), (640, (640, 360)), (639, (560, 315)), (320, (320, 180)), (1, (80, 45))]
+    {
+        let small = decode_rgb_within(&jpeg, width).unwrap();
+        assert!(small.is_sound());
+        assert_eq!((small.width, small.height), expected, "within {width}");
+    }
+    assert!(decode_rgb_within(b"not a jpeg", 100).is_err());
+}
+
+#[test]
 fn pictures_are_encoded_4_2_2() {
     let planes = encode_yuv422(64, 48, &[128; 64 * 48], &[90; 32 * 48], &[200; 32 * 48], QUALITY).unwrap();
     for jpeg in [planes.as_slice(), &jpeg(64, 48)] {

@@ -62,11 +62,12 @@ impl OnnxRuntime {
         let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = match LOADED.get() {
             Some(loaded) if loaded.path == path => loaded,
-            Some(loaded) => {
-                return Err(error(format!("this process runs on {} already", loaded.path.display())));
-            }
-            None => {
-                let loaded = unpanicked(|| open(path)).map_err(error)?;
+            other => {
+                let version = unpanicked(|| library::check(&path)).map_err(error)?;
+                if let Some(other) = other {
+                    return Err(error(format!("this process runs on {} already", other.path.display())));
+                }
+                let loaded = unpanicked(|| open(path, version)).map_err(error)?;
                 LOADED.get_or_init(|| loaded)
             }
         };
@@ -94,8 +95,7 @@ impl OnnxRuntime {
     }
 }
 
-fn open(path: PathBuf) -> Result<Loaded, String> {
-    let version = library::check(&path)?;
+fn open(path: PathBuf, version: String) -> Result<Loaded, String> {
     let environment = ort::init_from(&path)
         .map_err(|error| error.to_string())?
         .with_name("waywarden")

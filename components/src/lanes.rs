@@ -1,0 +1,83 @@
+//! What the classical lane estimator sees in a picture, and what it remembers.
+
+use bevy_ecs::component::Component;
+use serde::{Deserialize, Serialize};
+
+use crate::perception::Asked;
+use crate::time::Mono;
+
+/// A short bright piece of one row of a picture with darker road on both sides: perhaps a painted line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ridge {
+    /// Its middle, in sixteenths of a pixel of the scaled picture from its left edge.
+    pub x16: u16,
+    /// Its row in the scaled picture, from the top.
+    pub row: u16,
+    /// Its width in quarters of a pixel of the scaled picture; 255 stands for more.
+    pub width4: u8,
+    /// How many luma levels it is brighter than the darker road beside it, at least on both sides.
+    pub contrast: u8,
+}
+
+/// The ridges of a front frame. Written by `camera::capture`, emptied by `lanes::understand` in the same tick.
+#[derive(Component, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneFeatures {
+    /// Width of the scaled picture in pixels; 0 where nothing was looked for.
+    pub width: u16,
+    /// Height of the scaled picture in pixels.
+    pub height: u16,
+    /// Row by row from the top, in each from the left.
+    pub ridges: Vec<Ridge>,
+}
+
+impl LaneFeatures {
+    /// Every so manieth row is looked at.
+    pub const ROW_STEP: usize = 2;
+}
+
+/// The ego lane in the terms of the estimator: two parallel lines of one curvature on a flat road.
+///
+/// A line runs at `left = a + slope x + curvature x² / 2`, x metres before the lens and relative to it, `left` in metres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneShape {
+    /// `a` of the left line.
+    pub left_m: f64,
+    /// `a` of the right line.
+    pub right_m: f64,
+    /// Slope of both lines at the lens, to the left; a number without unit, about radians.
+    pub slope: f64,
+    /// Curvature of both lines in 1/m; positive bends to the left.
+    pub curvature_per_m: f64,
+}
+
+/// What the classical estimator remembers of a camera. Written by `lanes::understand`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneTracker {
+    /// Frames considered and looked at.
+    pub asked: Asked,
+    /// The lane as last seen, claimed or not; none when there is nothing to go on.
+    pub shape: Option<LaneShape>,
+    /// When it was last seen.
+    pub seen: Option<Mono>,
+    /// How far the axis points below the horizon beyond what the config says, in radians: learnt from the lanes.
+    pub pitch_rad: f64,
+    /// Usual width of the lane in metres, learnt likewise.
+    pub width_m: f64,
+    /// Looks that pitch and width were learnt from, up to a limit; 0 when they are not known.
+    pub learnt: u32,
+    /// How well the lane has held over the last looks, 0 to 1.
+    pub trust: f32,
+    /// Whether it is claimed.
+    pub claimed: bool,
+    /// As long as the pitch is not known: the one that was best when all were tried last, in radians.
+    pub candidate_rad: Option<f64>,
+    /// Frames looked at.
+    pub looked: u64,
+    /// Frames in which the lane was claimed.
+    pub claims: u64,
+}
+
+crate::kinds! {
+    LaneFeatures => "lane_features",
+    LaneTracker => "lane_tracker",
+}
