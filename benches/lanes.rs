@@ -12,6 +12,9 @@ use crate::floor::Floor;
 use crate::report::{Outcome, Report, check, median, quick, timed};
 use crate::session;
 
+/// What is measured: something done to a JPEG.
+type Work<'a> = dyn FnMut(&[u8]) -> Result<(), Box<dyn Error>> + 'a;
+
 /// Measures, checks and prints.
 pub fn run() -> Outcome {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -26,7 +29,7 @@ pub fn run() -> Outcome {
     let (mut least, mut plain, mut closer, mut follow, mut search) = (vec![], vec![], vec![], vec![], vec![]);
     let (mut claimed, mut ridges) = (0, 0);
     for _ in 0..rounds {
-        let each = |work: &mut dyn FnMut(&[u8]) -> Result<(), Box<dyn Error>>| {
+        let each = |work: &mut Work<'_>| {
             let (done, seconds) = timed(|| jpegs.iter().try_for_each(|jpeg| work(jpeg)));
             done.map(|()| seconds / count)
         };

@@ -65,7 +65,7 @@ fn info() -> SessionInfo {
     let geometry = CameraGeometry::default();
     let kinds = [
         ("front", StreamKind::Camera { role: CameraRole::Front, geometry }),
-        ("gps", StreamKind::Gps),
+        ("gps", StreamKind::Gps { protocol: GpsProtocol::Nmea }),
         ("range", StreamKind::Range { protocol: RangeProtocol::Tfmini }),
         ("microphone", StreamKind::Microphone),
         ("truth", StreamKind::Truth),
