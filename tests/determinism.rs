@@ -290,3 +290,20 @@ fn look_ahead_changes_nothing() {
     assert_eq!(with["digest"], without["digest"]);
     assert_eq!(with["frames"]["in"], 221);
 }
+
+#[test]
+fn lanes_without_a_model_replay_bit_for_bit() {
+    let _machine = machine();
+    let Some(clip) = program::data("data/video/highway-540p-9s.mp4") else { return };
+    let folder = program::folder();
+    let (imported, full) = (folder.path().join("imported.mcap"), folder.path().join("full.mcap"));
+    let import = program::text(&imported);
+    program::json(&["import", "--video", program::text(&clip), "-o", import, "--segment-s", "3", "--json"]);
+    let first = program::json(&["replay", import, "--out", program::text(&full), "--json"]);
+    assert!(first["lanes"]["claimed"].as_u64().unwrap() > 40, "{first}");
+    assert!(first["kinds"]["lane_tracker"].as_u64().unwrap() > 0, "{first}");
+    // A lane that is followed goes on behind a boundary.
+    for (case, from) in covering_set().into_iter().step_by(4).zip([0, 1, 2]) {
+        Case { from, run_jobs: false, ..case }.verify(&full, None);
+    }
+}
