@@ -231,7 +231,8 @@ fn both_read_what_models_found() {
 
     let read = official_reader(python, &session);
     let topics = &read["topics"];
-    assert_eq!(topics["/front/lane"], replayed["frames"]["segmented"]);
+    // And one that was there before: the drive was recorded without models, so the restored snapshot holds a lane.
+    assert_eq!(topics["/front/lane"].as_u64(), replayed["frames"]["segmented"].as_u64().map(|lanes| lanes + 1));
     assert_eq!(topics["/front/obstacles"], replayed["frames"]["detected"]);
     assert!(read["shapes"]["/front/lane"].as_u64().unwrap() > 0, "{read}");
 
