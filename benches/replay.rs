@@ -8,6 +8,7 @@ use std::thread;
 
 use bytes::Bytes;
 use serde_json::Value;
+use turbojpeg::ScalingFactor;
 
 use crate::floor::Floor;
 use crate::report::{Outcome, Report, check, median, quick, timed};
@@ -27,12 +28,20 @@ pub fn run() -> Outcome {
     let threads = cores.to_string();
     let (rounds, times) = if quick() { (1, 2) } else { (7, 5) };
 
-    let (mut alone, mut together, mut walls, mut cpus) = (vec![], vec![], vec![], vec![]);
+    // Every frame is looked at small, for the gate; and some closer, for lanes, unless that is switched off.
+    let without = folder.path().join("without-lanes.toml");
+    std::fs::write(&without, "[segmentation]\nfallback = \"none\"\n")?;
+    let without = without.display().to_string();
+    let (eighth, half) = (ScalingFactor::ONE_EIGHTH, ScalingFactor::ONE_HALF);
+    let (mut alone, mut closer, mut together, mut walls, mut cpus) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut gate_only = vec![];
     let mut last = Replayed::default();
     // In turn, so that a machine that is slower for a while is slower for all of them.
     for _ in 0..rounds {
-        alone.push(decode(&jpegs, 1)?);
-        together.push(decode(&jpegs, cores)?);
+        alone.push(decode(&jpegs, 1, eighth)?);
+        closer.push(decode(&jpegs, 1, half)?);
+        together.push(decode(&jpegs, cores, eighth)?);
+        gate_only.push(replay(&path, &["--threads", &threads, "--config", &without])?.wall_s);
         let replayed = replay(&path, &["--threads", &threads])?;
         check(replayed.frames == jpegs.len() as u64, "frames are missing from the replay")?;
         check(last.ticks == 0 || replayed.digest == last.digest, "two replays differ")?;
@@ -56,9 +65,13 @@ pub fn run() -> Outcome {
     check(verified.digest == longer.digest && recording.digest == longer.digest, "recording changes the digest")?;
     check(verified.compared == longer.ticks, "not every tick was compared")?;
 
-    let (alone, together, wall, cpu) = (median(&alone), median(&together), median(&walls), median(&cpus));
-    let floor = alone / cores as f64;
+    let (small, closer, together) = (median(&alone), median(&closer), median(&together));
+    let (wall, cpu, gate_only) = (median(&walls), median(&cpus), median(&gate_only));
     let frames = last.frames;
+    check(quick() || last.looked > 0 && last.looked < frames, "no frame was searched for lanes, or all were")?;
+    // Each frame at the scale at which this session needs it.
+    let alone = small + (closer - small) * last.looked as f64 / frames as f64;
+    let floor = alone / cores as f64;
     let mut report = Report::new(
         "replay",
         &format!(
@@ -70,20 +83,34 @@ pub fn run() -> Outcome {
     let s = |s: f64| format!("{s:.3} s");
     report.row(
         "decode_s",
-        "one frame decoded, scaled and grey",
-        alone / frames as f64,
-        ms(alone / frames as f64),
+        "one frame decoded to an eighth, grey",
+        small / frames as f64,
+        ms(small / frames as f64),
         "libjpeg-turbo alone, one core",
     );
     report.row(
+        "closer_s",
+        "the same to a half",
+        closer / frames as f64,
+        ms(closer / frames as f64),
+        &format!("as {} frames are, which are searched for lanes", last.looked),
+    );
+    report.row(
         "floor_s",
-        "floor: all frames decoded / cores",
+        "floor: all frames decoded as they have to be / cores",
         floor,
         s(floor),
-        &format!("all cores at once really take {together:.3} s"),
+        &format!("all to an eighth: {:.3} s; all cores at once really take {together:.3} s", small / cores as f64),
     );
     report.row("wall_s", "the replay", wall, s(wall), &format!("{:.1} x real time", last.session_s / wall));
     report.row("ratio", "**replay / floor**", wall / floor, format!("**{:.2}**", wall / floor), "goal: at most 1.3");
+    report.row(
+        "gate_only_ratio",
+        "the same without lanes / all frames decoded to an eighth / cores",
+        gate_only * cores as f64 / small,
+        format!("{:.2}", gate_only * cores as f64 / small),
+        &format!("{gate_only:.3} s"),
+    );
     report.row(
         "cpu_ratio",
         "CPU of the replay / CPU of decoding",
@@ -135,9 +162,9 @@ pub fn run() -> Outcome {
 }
 
 /// Seconds in which `threads` threads decode all frames.
-fn decode(jpegs: &[Bytes], threads: usize) -> Result<f64, Box<dyn Error>> {
+fn decode(jpegs: &[Bytes], threads: usize, scale: ScalingFactor) -> Result<f64, Box<dyn Error>> {
     let part = |n: usize| {
-        let mut floor = Floor::new()?;
+        let mut floor = Floor::at(scale)?;
         jpegs.iter().skip(n).step_by(threads).try_fold(0, |sum, jpeg| Ok(sum + floor.decode(jpeg)?))
     };
     let (parts, seconds) = timed(|| {
@@ -161,6 +188,7 @@ struct Replayed {
     digest: String,
     ticks: u64,
     frames: u64,
+    looked: u64,
     compared: u64,
     session_s: f64,
     wall_s: f64,
@@ -184,6 +212,7 @@ fn replay(session: &Path, options: &[&str]) -> Result<Replayed, Box<dyn Error>> 
         digest: said["digest"].as_str().unwrap_or_default().to_owned(),
         ticks: count(&said["ticks"]),
         frames: count(&said["frames"]["in"]),
+        looked: count(&said["lanes"]["looked"]),
         compared: count(&said["verified"]["ticks"]),
         session_s: number(&said["session_s"]),
         wall_s: number(&said["wall_s"]),

@@ -44,7 +44,10 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     let mut app = App::empty();
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
     app.add_plugins((
-        CameraPlugin { gate: gate(config), classical_lanes: classical_lanes(config) },
+        CameraPlugin {
+            gate: gate(config),
+            classical_lanes_hz: classical_lanes(config).then_some(config.segmentation.rate_hz as f32),
+        },
         LanePlugin { rate_hz: config.segmentation.rate_hz as f32, classical: classical_lanes(config) },
         ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 },
         GpsPlugin { max_wait: Duration::from_millis(config.gps_fix.max_wait_ms.into()) },

@@ -25,8 +25,11 @@ pub fn expand<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Pa
             sessions.push(path.clone())
         }
         if sessions.len() == before {
-            return Err(Failure::bad_input(format!("{}: no sessions (*.mcap) in this folder", path.display()))
-                .hint("name a session, its folder, or a folder of sessions"));
+            return Err(Failure::bad_input(format!(
+                "{}: no segments or sessions (*.mcap) in this folder",
+                path.display()
+            ))
+            .hint("name a session, its folder, or a folder of sessions"));
         }
     }
     Ok(sessions)
@@ -43,10 +46,11 @@ fn look_into(folder: &Path, deeper: u32, sessions: &mut Vec<PathBuf>) -> Result<
         .iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "mcap") && path.is_file())
         .collect();
-    // Segments of one session say so. A file that says nothing may be one that was begun just before the power went.
-    let ids: BTreeSet<String> =
-        files.iter().filter_map(|file| Some(SessionReader::open(file).ok()?.info().session_id.clone())).collect();
-    let is_session = ids.len() == 1 && files.iter().any(|file| file.file_name().is_some_and(is_segment));
+    // A folder of segments is one session, and its reader refuses those of another one among them. Under other names,
+    // files that say that they belong together are segments too.
+    let id = |file: &&PathBuf| Some(SessionReader::open(file).ok()?.info().session_id.clone());
+    let is_session = files.iter().any(|file| file.file_name().is_some_and(is_segment))
+        || files.len() > 1 && files.iter().map(id).collect::<Option<BTreeSet<_>>>().is_some_and(|ids| ids.len() == 1);
     match is_session {
         true => sessions.push(folder.to_owned()),
         false => sessions.extend(files.into_iter().cloned()),

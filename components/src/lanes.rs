@@ -3,7 +3,6 @@
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
-use crate::perception::Asked;
 use crate::time::Mono;
 
 /// A short bright piece of one row of a picture with darker road on both sides: perhaps a painted line.
@@ -53,8 +52,8 @@ pub struct LaneShape {
 /// What the classical estimator remembers of a camera. Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneTracker {
-    /// Frames considered and looked at.
-    pub asked: Asked,
+    /// Number and time of capture of the newest frame, looked at or not.
+    pub latest: Option<(u64, Mono)>,
     /// The lane as last seen, claimed or not; none when there is nothing to go on.
     pub shape: Option<LaneShape>,
     /// When it was last seen.

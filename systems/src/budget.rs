@@ -47,9 +47,28 @@ pub(crate) fn due(asked: &mut Asked, seq: u64, captured: Mono, gap: Duration) ->
     due
 }
 
+/// Whether a frame is the first of its slot of 1/`hertz` seconds, `before` being the time of the frame before it.
+///
+/// Unlike [`due`] it needs to know nothing but the two frames, so that it can be told of frames to come.
+pub(crate) fn opens_slot(before: Option<Mono>, captured: Mono, hertz: f32) -> bool {
+    let gap = Duration::try_from_secs_f32(1.0 / hertz.max(0.001)).unwrap_or(Duration::MAX).as_nanos().max(1);
+    let slot = |time: Mono| u128::from(time.as_nanos()) / gap;
+    before.is_none_or(|before| slot(before) != slot(captured))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_keep_their_rate_whatever_that_of_the_frames() {
+        let count = |frame_ms: u64| {
+            let times: Vec<Mono> = (0..10_000 / frame_ms).map(|n| Mono(n * frame_ms * 1_000_000)).collect();
+            let before = [None].into_iter().chain(times.iter().copied().map(Some));
+            times.iter().zip(before).filter(|(time, before)| opens_slot(*before, **time, 10.0)).count()
+        };
+        assert_eq!([count(40), count(33), count(10), count(200)], [100, 100, 100, 50]);
+    }
 
     #[test]
     fn frames_are_asked_for_once_and_not_too_often() {

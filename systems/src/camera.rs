@@ -4,12 +4,15 @@ pub mod gate;
 pub mod jpeg;
 pub mod ridges;
 
+use std::collections::BTreeMap;
+
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 
 pub use gate::GateSettings;
 
+use crate::budget;
 use crate::registry::Register;
 use crate::replay::LookAhead;
 
@@ -18,18 +21,25 @@ use crate::replay::LookAhead;
 pub struct CameraPlugin {
     /// Which frames are accepted.
     pub gate: GateSettings,
-    /// Whether front frames are looked at more closely as long as there is no segmentation model, for what the classical
-    /// lane estimator needs.
-    pub classical_lanes: bool,
+    /// How many front frames a second are looked at more closely as long as there is no segmentation model, for what the
+    /// classical lane estimator needs; none where it is not wanted.
+    pub classical_lanes_hz: Option<f32>,
 }
 
-/// Whether front frames are looked at more closely as long as there is no segmentation model.
+/// How many front frames a second are looked at more closely as long as there is no segmentation model.
 #[derive(Resource, Clone, Copy, Debug)]
-pub struct CloserLook(pub bool);
+pub struct CloserLook(pub Option<f32>);
+
+impl CloserLook {
+    /// Whether a frame is to be looked at closely, given when the frame before it was captured.
+    pub fn is_due(self, before: Option<Mono>, captured: Mono) -> bool {
+        self.0.is_some_and(|hertz| budget::opens_slot(before, captured, hertz))
+    }
+}
 
 impl Plugin for CameraPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.gate).insert_resource(CloserLook(self.classical_lanes));
+        app.insert_resource(self.gate).insert_resource(CloserLook(self.classical_lanes_hz));
         app.init_resource::<ModelStatus>().state_resource::<ModelStatus>();
         app.state::<Thumbnail>()
             .payload::<LaneFeatures>("made of nothing but the frame and the camera's geometry, and gone with its tick")
@@ -44,35 +54,59 @@ impl Plugin for CameraPlugin {
 
 /// Decodes the small grey picture of every new frame.
 pub fn capture(
-    mut frames: Query<(&StableId, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
-    cameras: Query<(&StableId, &Camera)>,
+    mut frames: Query<(&StableId, &Stamp, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
+    cameras: Query<(&StableId, &Camera, &LaneTracker)>,
     closer: Res<CloserLook>,
     models: Res<ModelStatus>,
     ahead: Option<Res<LookAhead>>,
 ) {
-    let closer = closer.0 && !models.ready(JobRole::Segmentation);
+    let mut fresh: Vec<(StableId, Mono)> = frames
+        .iter()
+        .filter(|(.., thumbnail, _)| **thumbnail == Thumbnail::Pending)
+        .map(|(id, stamp, ..)| (*id, stamp.captured))
+        .collect();
+    fresh.sort_unstable();
+    let closely =
+        if models.ready(JobRole::Segmentation) { BTreeMap::new() } else { due_frames(&fresh, &cameras, *closer) };
     let look = |id: &StableId, frame: &Frame, thumbnail: &mut Thumbnail, features: &mut LaneFeatures| {
         if *thumbnail != Thumbnail::Pending {
             return;
         }
-        let camera = cameras.iter().find(|(camera, _)| camera.stream == id.stream).map(|(_, camera)| camera);
-        let lanes = camera.filter(|camera| closer && camera.role == CameraRole::Front).map(|camera| camera.geometry);
+        let lanes = closely.get(id).copied();
         // What was done ahead counts if it was done in the same way.
         let done = ahead.as_ref().and_then(|ahead| ahead.take(*id)).filter(|done| done.lanes == lanes);
         let done = done.unwrap_or_else(|| first_look(&frame.jpeg, lanes));
         (*thumbnail, *features) = (done.thumbnail, done.features);
     };
     // Several cameras are decoded on several cores; for one frame the hop would cost more than it brings.
-    let pending = frames.iter().filter(|(_, _, thumbnail, _)| **thumbnail == Thumbnail::Pending).count();
-    if pending > 1 {
-        frames.par_iter_mut().for_each(|(id, frame, mut thumbnail, mut features)| {
+    if fresh.len() > 1 {
+        frames.par_iter_mut().for_each(|(id, _, frame, mut thumbnail, mut features)| {
             look(id, frame, &mut thumbnail, &mut features);
         });
-    } else if pending == 1 {
-        for (id, frame, mut thumbnail, mut features) in &mut frames {
+    } else if fresh.len() == 1 {
+        for (id, _, frame, mut thumbnail, mut features) in &mut frames {
             look(id, frame, &mut thumbnail, &mut features);
         }
     }
+}
+
+/// Of fresh frames in order of their ids, those that are to be looked at closely, with their cameras' geometry.
+fn due_frames(
+    fresh: &[(StableId, Mono)],
+    cameras: &Query<(&StableId, &Camera, &LaneTracker)>,
+    closer: CloserLook,
+) -> BTreeMap<StableId, CameraGeometry> {
+    let mut due = BTreeMap::new();
+    for (camera, Camera { role, geometry }, tracker) in cameras {
+        let mut before = tracker.latest.map(|(_, captured)| captured);
+        let own = fresh.iter().filter(|(id, _)| id.stream == camera.stream && *role == CameraRole::Front);
+        for &(id, captured) in own {
+            if closer.is_due(before.replace(captured), captured) {
+                due.insert(id, *geometry);
+            }
+        }
+    }
+    due
 }
 
 /// What the first look at a frame gives.

@@ -8,8 +8,6 @@ mod metres;
 pub mod shape;
 pub mod trace;
 
-use std::time::Duration;
-
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
@@ -86,7 +84,7 @@ pub fn understand(
         take_masks(result, &mut frames, &mut cameras);
     }
     if plugin.classical && !models.ready(JobRole::Segmentation) {
-        look_at_features(&mut frames, &mut cameras, plugin.rate_hz);
+        look_at_features(&mut frames, &mut cameras);
     }
 }
 
@@ -116,21 +114,23 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
     };
 }
 
-/// Looks at what was found in frames that are due, in order of their ids. Whatever the gate says of a frame: a look
+/// Looks at what was found in the frames that `camera::capture` has looked at closely, in order of their ids. Whatever the gate says of a frame: a look
 /// costs little, and a lane that is followed wants frames that differ little.
-fn look_at_features(frames: &mut Frames, cameras: &mut Watched, hertz: f32) {
-    let gap = Duration::try_from_secs_f32(1.0 / hertz.max(0.001)).unwrap_or(Duration::MAX);
-    let mut fresh: Vec<_> = frames.iter_mut().filter(|(_, _, _, features, ..)| features.width > 0).collect();
-    fresh.sort_unstable_by_key(|(id, ..)| **id);
-    for (id, stamp, thumbnail, mut features, _, mut estimate) in fresh {
+fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
+    let mut all: Vec<_> = frames.iter_mut().collect();
+    all.sort_unstable_by_key(|(id, ..)| **id);
+    for (id, stamp, thumbnail, mut features, _, mut estimate) in all {
+        let camera = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream);
+        let Some((_, camera, mut lane, mut tracker)) = camera else { continue };
+        // A frame that a job holds stays in the world: it has been considered.
+        if tracker.latest.is_some_and(|(seq, _)| id.seq <= seq) {
+            continue;
+        }
+        tracker.latest = Some((id.seq, stamp.captured));
         // Nobody needs them after this tick.
         let features = std::mem::take(&mut *features);
-        let camera = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream);
-        let (Some((_, camera, mut lane, mut tracker)), Thumbnail::Ready { width, height, .. }) = (camera, thumbnail)
-        else {
-            continue;
-        };
-        if !budget::due(&mut tracker.asked, id.seq, stamp.captured, gap) {
+        let Thumbnail::Ready { width, height, .. } = thumbnail else { continue };
+        if features.width == 0 {
             continue;
         }
         *estimate = classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bevy_app::App;
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
-use waywarden_systems::camera::first_look;
+use waywarden_systems::camera::{CloserLook, first_look};
 use waywarden_systems::clock;
 use waywarden_systems::ingress::{Control, Door, Incoming};
 use waywarden_systems::jobs::{Arrivals, JobRunner};
@@ -122,7 +122,11 @@ fn start_look_ahead(threads: usize, plan: &Plan) -> Result<Option<LookAhead>, Fa
             _ => None,
         }));
     }
-    Ok(Some(LookAhead::start(threads, move |stream, jpeg| first_look(jpeg, lanes.get(&stream).copied()))?))
+    let closer = CloserLook(Some(plan.config.segmentation.rate_hz as f32));
+    Ok(Some(LookAhead::start(threads, move |frame| {
+        let due = closer.is_due(frame.before, frame.captured);
+        first_look(&frame.jpeg, lanes.get(&frame.stream).copied().filter(|_| due))
+    })?))
 }
 
 /// A replay in progress.

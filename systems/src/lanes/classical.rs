@@ -98,7 +98,7 @@ fn forget(tracker: &mut LaneTracker, captured: Mono) {
     }
     if since > UNLEARN_S + f64::from(tracker.learnt) {
         *tracker = LaneTracker {
-            asked: tracker.asked,
+            latest: tracker.latest,
             looked: tracker.looked,
             claims: tracker.claims,
             ..LaneTracker::default()

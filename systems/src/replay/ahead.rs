@@ -12,11 +12,24 @@ use waywarden_components::prelude::*;
 
 use crate::camera::FirstLook;
 
-/// What is done ahead with a frame of a stream.
-type Work = Box<dyn Fn(StreamId, &[u8]) -> FirstLook + Send + Sync>;
+/// A frame to come.
+#[derive(Clone, Debug)]
+pub struct Coming {
+    /// The camera.
+    pub stream: StreamId,
+    /// When the frame before it was captured; none if that is not known.
+    pub before: Option<Mono>,
+    /// When it was captured.
+    pub captured: Mono,
+    /// The picture.
+    pub jpeg: Bytes,
+}
+
+/// What is done ahead with a frame.
+type Work = Box<dyn Fn(&Coming) -> FirstLook + Send + Sync>;
 
 enum Slot {
-    Queued(Bytes),
+    Queued(Coming),
     Running,
     Done(FirstLook),
 }
@@ -25,6 +38,8 @@ enum Slot {
 struct Table {
     slots: BTreeMap<StableId, Slot>,
     order: VecDeque<StableId>,
+    /// When the newest frame of each camera was captured.
+    latest: BTreeMap<StreamId, Mono>,
     closed: bool,
 }
 
@@ -52,10 +67,7 @@ impl LookAhead {
     ///
     /// # Errors
     /// When no thread is to be had.
-    pub fn start(
-        threads: usize,
-        work: impl Fn(StreamId, &[u8]) -> FirstLook + Send + Sync + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn start(threads: usize, work: impl Fn(&Coming) -> FirstLook + Send + Sync + 'static) -> std::io::Result<Self> {
         let work = Box::new(work);
         let shared = Arc::new(Shared { table: Mutex::default(), begun: Condvar::new(), done: Condvar::new(), work });
         for n in 0..threads.max(1) {
@@ -66,9 +78,10 @@ impl LookAhead {
     }
 
     /// A frame that will be asked for.
-    pub fn begin(&self, id: StableId, jpeg: Bytes) {
+    pub fn begin(&self, id: StableId, captured: Mono, jpeg: Bytes) {
         let mut table = self.0.lock();
-        table.slots.insert(id, Slot::Queued(jpeg));
+        let before = table.latest.insert(id.stream, captured);
+        table.slots.insert(id, Slot::Queued(Coming { stream: id.stream, before, captured, jpeg }));
         table.order.push_back(id);
         drop(table);
         self.0.begun.notify_one();
@@ -104,10 +117,10 @@ fn look_ahead(shared: &Shared) {
             continue;
         };
         // Somebody may have been faster.
-        let Some(Slot::Queued(jpeg)) = table.slots.remove(&id) else { continue };
+        let Some(Slot::Queued(frame)) = table.slots.remove(&id) else { continue };
         table.slots.insert(id, Slot::Running);
         drop(table);
-        let look = (shared.work)(id.stream, &jpeg);
+        let look = (shared.work)(&frame);
         table = shared.lock();
         table.slots.insert(id, Slot::Done(look));
         shared.done.notify_all();

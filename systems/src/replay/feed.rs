@@ -186,7 +186,7 @@ fn push(shared: &Shared, look_ahead: Option<&LookAhead>, step: Step) -> bool {
     if let (Some(look_ahead), Step::Tick(incoming, _)) = (look_ahead, &step) {
         for input in &incoming.inputs {
             if let Payload::Frame(jpeg) = &input.payload {
-                look_ahead.begin(StableId::new(input.stream, input.seq), jpeg.clone());
+                look_ahead.begin(StableId::new(input.stream, input.seq), input.captured, jpeg.clone());
             }
         }
     }
