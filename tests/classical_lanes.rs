@@ -37,10 +37,7 @@ impl Errors {
         self.looked += 1;
         let Some(claimed) = &estimate.geometry else { return };
         self.claimed += 1;
-        // While a line is crossed either lane is right.
         let off = f64::from(claimed.offset_m - lane.offset_m);
-        let width = f64::from(lane.width_m);
-        let off = off - width * (off / width).round();
         self.squares += off * off;
     }
 

@@ -40,6 +40,10 @@ loop_frames = 20
 [gate]
 threshold = 0.2
 
+# Somebody ahead brakes: there is something in reach of the range finder.
+[simulation]
+scenario = "hard-braking"
+
 # Jobs run when nobody else wants to: on a machine that is busy with other tests they wait, and do not hang.
 [segmentation]
 deadline_ms = 60000
@@ -250,7 +254,7 @@ fn what_might_have_been_is_repeatable() {
     let (config, trial) = (folder.path().join("config.toml"), folder.path().join("trial.toml"));
     std::fs::write(&config, CONFIG).unwrap();
     // Another gate lets other frames through: jobs are started that the journal does not know, and the other way round.
-    std::fs::write(&trial, CONFIG.replace("threshold = 0.2", "threshold = 2.5")).unwrap();
+    std::fs::write(&trial, CONFIG.replace("threshold = 0.2", "threshold = 20.0")).unwrap();
     let record = folder.path().join("record");
     let mut args = vec!["run", "--simulate", "--duration", "4", "--json", "--config", program::text(&config)];
     args.extend(["--record", program::text(&record)]);

@@ -162,7 +162,7 @@ mod tests {
         let text = config(Some("# Found on this computer.\n[[camera]]\nname = \"windscreen\"\n")).unwrap();
         let config = Config::from_toml(&text, "test").unwrap();
         assert_eq!(config.names().collect::<Vec<_>>(), ["windscreen", "gps", "range"]);
-        for key in ["# Found on this computer.", "#[[model]]", "[tick]", "look_ahead_mb = 32"] {
+        for key in ["# Found on this computer.", "#[[model]]", "[tick]", "look_ahead_mb = 16"] {
             assert!(text.contains(key), "no `{key}`");
         }
         assert!(!text.contains("At most 16.\n[[camera]]"));

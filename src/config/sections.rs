@@ -277,7 +277,7 @@ pub struct Replay {
 
 impl Default for Replay {
     fn default() -> Self {
-        Self { look_ahead_mb: 32 }
+        Self { look_ahead_mb: 16 }
     }
 }
 

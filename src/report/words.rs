@@ -274,7 +274,8 @@ pub fn missing(facts: &Facts, gathered: &Gathered) -> Vec<String> {
         if facts.lanes.looked_at == 0 {
             missing.push(format!("No lanes: nothing looked for them{}.", why(JobRole::Segmentation)));
         } else if facts.lanes.claimed == 0 {
-            missing.push("No lane in metres: lines are known in pixels alone.".to_owned());
+            let looked_at = facts.lanes.looked_at;
+            missing.push(format!("No lanes: none was claimed in the {looked_at} pictures that were searched."));
         }
         if facts.objects.looked_at == 0 {
             missing.push(format!("No boxes: no detector looked at pictures{}.", why(JobRole::Detection)));

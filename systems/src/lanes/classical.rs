@@ -47,6 +47,9 @@ const FORGET_S: f64 = 1.0;
 const TRUST: (f32, f32) = (0.2, 0.3);
 /// Trust from which a lane is claimed, and below which it no longer is.
 const CLAIM: (f32, f32) = (0.79, 0.35);
+/// So far must the vehicle's middle be beyond a line to be in the next lane, in metres: on the line nothing flickers.
+const ON_LINE_M: f64 = 0.03;
+
 /// Looks at a frame, given its ridges, and says what is claimed of it. `size` is the frame's in pixels.
 pub fn look(
     tracker: &mut LaneTracker,
@@ -62,7 +65,8 @@ pub fn look(
         try_pitches(tracker, features, geometry);
         None
     } else {
-        follow(tracker, features, geometry, captured).or_else(|| find(tracker, features, geometry))
+        let found = follow(tracker, features, geometry, captured).or_else(|| find(tracker, features, geometry));
+        found.map(|(fit, support)| (Fit { shape: beside(fit.shape, geometry), ..fit }, support))
     };
     let mut odd = false;
     let change = match found {
@@ -119,7 +123,7 @@ fn follow(
     geometry: &CameraGeometry,
     captured: Mono,
 ) -> Option<(Fit, Support)> {
-    let shape = beside(tracker.shape?, -geometry.left_m);
+    let shape = tracker.shape?;
     let since = captured.since(tracker.seen?).as_secs_f64();
     let nod = if tracker.learnt < LEAST_LEARNT { 0.008 } else { 0.004 };
     let sigma = [0.06 + 1.0 * since, 0.06 + 1.0 * since, 0.004 + 0.06 * since, 1e-4 + 2e-3 * since, nod];
@@ -134,12 +138,14 @@ fn width(tracker: &LaneTracker, known: f64) -> (f64, f64) {
     if tracker.learnt >= LEAST_LEARNT { (tracker.width_m, known) } else { USUAL_WIDTH_M }
 }
 
-/// The lane beside which the vehicle's middle is: the next one, when it has crossed a line.
-fn beside(mut shape: LaneShape, middle_m: f64) -> LaneShape {
-    let width = shape.left_m - shape.right_m;
-    if shape.left_m < middle_m - 0.1 {
+/// The lane in which the middle of the vehicle's front bumper is: the next one, when it has crossed a line.
+fn beside(mut shape: LaneShape, geometry: &CameraGeometry) -> LaneShape {
+    let (width, bumper) = (shape.left_m - shape.right_m, geometry.bumper_m);
+    let there = shape.slope * bumper + shape.curvature_per_m * bumper * bumper / 2.0;
+    let middle_m = -geometry.left_m - there;
+    if shape.left_m < middle_m - ON_LINE_M {
         (shape.left_m, shape.right_m) = (shape.left_m + width, shape.left_m);
-    } else if shape.right_m > middle_m + 0.1 {
+    } else if shape.right_m > middle_m + ON_LINE_M {
         (shape.left_m, shape.right_m) = (shape.right_m, shape.right_m - width);
     }
     shape
