@@ -151,6 +151,26 @@ fn everything_that_was_found_is_in_the_page() {
 }
 
 #[test]
+fn the_lane_of_a_simulated_drive_lies_on_its_truth() {
+    let dir = folder();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("config.toml"), "[[camera]]\nwidth = 640\nheight = 360\nfps = 10\n").unwrap();
+    // Long enough for a change of lane, in which the offset jumps from one side to the other.
+    let options = ["--scenario", "motorway", "--seed", "1", "--duration", "30", "--json"];
+    let (drive, run) = (path("drive.mcap"), path("run.mcap"));
+    let config = path("config.toml");
+    json(&[&["simulate", "-o", text(&drive), "--config", text(&config)], &options[..]].concat());
+    json(&["replay", text(&drive), "--out", text(&run), "--json"]);
+    let (facts, page) = report(&run, &path("report.html"), &[]);
+    let lanes = &facts["lanes"];
+    assert!(lanes["claimed"].as_f64().unwrap() >= 0.8 * lanes["looked_at"].as_f64().unwrap(), "{lanes}");
+    assert_eq!(lanes["compared"], lanes["claimed"], "{lanes}");
+    assert!(lanes["offset_rmse_m"].as_f64().unwrap() <= 0.15, "{lanes}");
+    assert!(lanes["largest_offset_m"].as_f64().unwrap().abs() > 1.5, "a line was crossed: {lanes}");
+    assert_eq!(chart(&page, "lane-offset")["traces"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn the_page_asks_nobody_for_anything() {
     let (dir, ..) = by_hand(drive::Plan { ticks: 20, ..drive::PLAN });
     let html = fs::read_to_string(dir.path().join("report.html")).unwrap();
