@@ -4,7 +4,11 @@
 //! Pools of threads are global to a process, so the program itself is run. The covering set holds every value and each
 //! pair of threads and shuffle; the whole product is run by `script/test --long`.
 
-#![expect(clippy::unwrap_used, reason = "a test: what is missing or wrong ends it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it, what is skipped is said"
+)]
 
 #[path = "support/program.rs"]
 mod program;
@@ -67,6 +71,16 @@ struct Recorded {
     _folder: TempDir,
     session: PathBuf,
     models: Option<PathBuf>,
+    /// Seconds in which a processor had nothing to do meanwhile, added over all.
+    idle_s: f64,
+}
+
+/// Seconds in which processors had nothing to do since the computer was started, added over all.
+fn idle_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let ticks: f64 = stat.split_ascii_whitespace().nth(4).unwrap().parse().unwrap();
+    // The kernel's clock ticks for programs: 100 a second on every architecture that there is.
+    ticks / 100.0
 }
 
 /// Twenty seconds with all simulated devices in real time, and the models if they are there.
@@ -81,11 +95,13 @@ fn record_live() -> Recorded {
     if let Some(models) = &models {
         args.extend(["--models", program::text(models)]);
     }
+    let before = idle_s();
     let summary = program::json(&args);
+    let idle_s = idle_s() - before;
     assert_eq!(summary["segments"], SEGMENTS, "{summary}");
     assert_eq!(summary["lost_ticks"], 0, "{summary}");
     assert!(summary["ticks"].as_u64().unwrap() > 2000, "{summary}");
-    Recorded { session: program::session_in(&record), _folder: folder, models }
+    Recorded { session: program::session_in(&record), _folder: folder, models, idle_s }
 }
 
 /// One replay of the product.
@@ -182,10 +198,15 @@ fn a_live_run_replays_bit_for_bit() {
         }
     }
     let full = full.unwrap();
-    if recorded.models.is_some() {
-        // How many depends on what else the machine does: jobs run when nobody else wants to.
-        assert!(full["frames"]["segmented"].as_u64().unwrap() > 0, "{full}");
-        assert!(full["frames"]["detected"].as_u64().unwrap() > 0, "{full}");
+    // Jobs run when nobody else wants to: on a computer that had no time to spare there may be no results at all.
+    let found = |what: &str| full["frames"][what].as_u64().unwrap() > 0;
+    let found_all = found("segmented") && found("detected");
+    let starved = recorded.models.is_some() && !found_all && recorded.idle_s < 5.0;
+    if starved {
+        println!("skipped: what models find; other programs left them {:.1} s of processor", recorded.idle_s);
+    }
+    if recorded.models.is_some() && !starved {
+        assert!(found_all, "{full}");
     }
     assert!(full["fixes"].as_u64().unwrap() > 80, "{full}");
     assert!(full["speech_s"].as_f64().unwrap() > 1.0, "{full}");
@@ -196,7 +217,7 @@ fn a_live_run_replays_bit_for_bit() {
     let without_models = ["job_request", "job_result"];
     for kind in registered {
         let count = full["kinds"][kind].as_u64().unwrap_or(0);
-        if absent.contains(kind) || (recorded.models.is_none() && without_models.contains(&kind)) {
+        if absent.contains(kind) || ((starved || recorded.models.is_none()) && without_models.contains(&kind)) {
             continue;
         }
         assert!(count > 0, "`{kind}` was never digested: {}", full["kinds"]);
