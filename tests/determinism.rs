@@ -4,11 +4,7 @@
 //! Pools of threads are global to a process, so the program itself is run. The covering set holds every value and each
 //! pair of threads and shuffle; the whole product is run by `script/test --long`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test: what is missing or wrong ends it, what is skipped is said"
-)]
+#![expect(clippy::unwrap_used, reason = "a test: what is missing or wrong ends it")]
 
 #[path = "support/program.rs"]
 mod program;
