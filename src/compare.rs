@@ -6,6 +6,7 @@
 
 mod page;
 mod pair;
+mod side;
 mod values;
 
 pub use page::page;

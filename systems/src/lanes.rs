@@ -18,7 +18,7 @@ use crate::registry::Register;
 /// Watches the lanes.
 #[derive(Resource, Clone, Debug)]
 pub struct LanePlugin {
-    /// Highest rate at which frames of a camera are segmented, or looked at without a model, in hertz.
+    /// Highest rate at which frames of a camera are segmented, in hertz.
     pub rate_hz: f32,
     /// Whether lanes are sought by the classical estimator where there is no segmentation model.
     pub classical: bool,
