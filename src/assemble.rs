@@ -9,7 +9,7 @@ use serde_json::json;
 use waywarden_components::prelude::*;
 use waywarden_systems::import::{Merge, Reader, merge, plan_ticks};
 use waywarden_systems::ingress::Incoming;
-use waywarden_systems::session::{Origin, SegmentWriter, WriteError, unfinished};
+use waywarden_systems::session::{Origin, SegmentWriter, Unfinished};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -63,11 +63,8 @@ pub fn assemble(assembly: Assembly<'_>) -> Result<Assembled, Failure> {
     let period = Duration::from_millis(config.tick.period_ms.into());
     let mut ticks = plan_ticks(merge(sources), &ids, period, segment);
     let info = session_info::describe(Origin::Import, config, streams, BTreeMap::new());
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let io = |source| WriteError::Io { path: out.to_owned(), source };
-    // Under another name until it is complete.
-    let temporary = unfinished(folder).map_err(io)?;
-    let mut writer = SegmentWriter::begin(out, temporary.reopen().map_err(io)?, &info)?;
+    let file = Unfinished::begin(out)?;
+    let mut writer = SegmentWriter::begin(out, file.reopen()?, &info)?;
     let (mut count, mut last) = (0, Mono::default());
     for tick in &mut ticks {
         let tick = tick?;
@@ -76,7 +73,7 @@ pub fn assemble(assembly: Assembly<'_>) -> Result<Assembled, Failure> {
         progress.set(last.as_nanos() / 1_000_000);
     }
     writer.finish()?;
-    temporary.persist(out).map_err(|error| io(error.error))?;
+    file.finish()?;
     progress.finish(&format!("{done} {:.1} s into {}", last.as_secs_f64(), out.display()));
     Ok(Assembled { ticks: count, last, merged: ticks.into_source() })
 }

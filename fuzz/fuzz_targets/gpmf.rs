@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use waywarden_components::time::Mono;
+use waywarden_fuzz::pieces;
 use waywarden_systems::gps::gpmf::{GpmfEvent, GpmfReader, MAX_PAYLOAD};
 
 fuzz_target!(|data: &[u8]| {
@@ -20,17 +21,12 @@ fuzz_target!(|data: &[u8]| {
 
     let mut reader = GpmfReader::default();
     let mut found = Vec::new();
-    let mut rest = bytes;
-    let mut size = usize::from(*seed);
-    while !rest.is_empty() {
-        size = (size * 5 + 3) % 64;
-        let (head, tail) = rest.split_at((size + 1).min(rest.len()));
-        reader.read(head, now, |event| match event {
+    for piece in pieces(bytes, *seed, 64) {
+        reader.read(piece, now, |event| match event {
             GpmfEvent::Stray(count) => stray -= u64::from(count),
             other => found.push(other),
         });
         assert!(reader.pending() <= MAX_PAYLOAD + 8);
-        rest = tail;
     }
     assert_eq!(stray, 0);
     assert_eq!(found, expected);

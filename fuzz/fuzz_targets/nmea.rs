@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use waywarden_components::time::Mono;
+use waywarden_fuzz::pieces;
 use waywarden_systems::gps::fix::FixMerger;
 use waywarden_systems::gps::nmea::{MAX_SENTENCE, NmeaEvent, NmeaReader};
 
@@ -18,14 +19,9 @@ fuzz_target!(|data: &[u8]| {
 
     let mut reader = NmeaReader::default();
     let mut found = Vec::new();
-    let mut rest = bytes;
-    let mut size = usize::from(*seed);
-    while !rest.is_empty() {
-        size = (size * 5 + 3) % 64;
-        let (head, tail) = rest.split_at((size + 1).min(rest.len()));
-        reader.read(head, |event| found.push(event));
+    for piece in pieces(bytes, *seed, 64) {
+        reader.read(piece, |event| found.push(event));
         assert!(reader.pending() <= MAX_SENTENCE);
-        rest = tail;
     }
     assert_eq!(found, expected);
     assert_eq!(reader, whole);

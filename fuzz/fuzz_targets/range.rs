@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use waywarden_components::range::{RangeProtocol, RangeValidity};
+use waywarden_fuzz::pieces;
 use waywarden_systems::range::protocol::{RangeEvent, RangeReader};
 
 fuzz_target!(|data: &[u8]| {
@@ -16,14 +17,9 @@ fuzz_target!(|data: &[u8]| {
 
     let mut reader = RangeReader::default();
     let mut found = Vec::new();
-    let mut rest = bytes;
-    let mut size = usize::from(*seed);
-    while !rest.is_empty() {
-        size = (size * 5 + 3) % 16;
-        let (head, tail) = rest.split_at((size + 1).min(rest.len()));
-        reader.read(protocol, head, |event| found.push(event));
+    for piece in pieces(bytes, *seed, 16) {
+        reader.read(protocol, piece, |event| found.push(event));
         assert!(reader.pending() <= 32);
-        rest = tail;
     }
     assert_eq!(found, expected);
     assert_eq!(reader, whole);

@@ -80,7 +80,11 @@ fn read(bytes: Vec<u8>) {
 
 fn info() -> SessionInfo {
     let camera = StreamKind::Camera { role: CameraRole::Front, geometry: CameraGeometry::default() };
-    let kinds = [("front", camera), ("microphone", StreamKind::Microphone), ("gps", StreamKind::Gps { protocol: Default::default() })];
+    let kinds = [
+        ("front", camera),
+        ("microphone", StreamKind::Microphone),
+        ("gps", StreamKind::Gps { protocol: Default::default() }),
+    ];
     let streams = (1..).zip(kinds).map(|(id, (name, kind))| StreamSpec { id: StreamId(id), name: name.into(), kind });
     SessionInfo {
         format: (1, 0),

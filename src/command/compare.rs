@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use waywarden_systems::session::{SessionReader, WriteError, unfinished};
+use waywarden_systems::session::{SessionReader, Unfinished, WriteError};
 
 use crate::batch::{self, Column, Task};
 use crate::compare::{self, Compared, Limits};
@@ -175,12 +175,9 @@ fn limits(args: &CompareArgs) -> Result<Limits, Failure> {
 
 fn write_page(path: &Path, names: [String; 2], compared: &Compared) -> Result<(), Failure> {
     let page = compare::page([&names[0], &names[1]], compared);
-    let failed = |source| WriteError::Io { path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = unfinished(folder).map_err(failed)?;
-    file.write_all(page.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let mut file = Unfinished::begin(path)?;
+    file.write_all(page.as_bytes()).map_err(|source| WriteError::Io { path: path.to_owned(), source })?;
+    Ok(file.finish()?)
 }
 
 fn verdict(compared: &Compared) -> &'static str {

@@ -1,13 +1,13 @@
 //! `waywarden render`: the drive as a video with everything drawn on it.
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::jpeg;
-use waywarden_systems::session::{Findings, SessionReader, WriteError, unfinished};
+use waywarden_systems::session::{Findings, SessionReader, Unfinished, WriteError};
 
 use super::replay::{moment, peak_rss_mb};
 use crate::failure::Failure;
@@ -123,9 +123,7 @@ fn make(args: &RenderArgs) -> Result<Made, Failure> {
     }
     let mut findings = Findings::open(&args.session)?;
     let camera = camera(args, &findings)?;
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let io = |source| Failure::from(WriteError::Io { path: args.out.clone(), source });
-    let file = unfinished(folder).map_err(io)?;
+    let file = Unfinished::begin(&args.out)?;
     let what = format!("rendering {}", args.session.display());
     let total = SessionReader::size(&args.session);
     let mut progress = Progress::start(what, Some(total), Unit::Bytes, Show::new(args.json));
@@ -186,7 +184,7 @@ fn camera(args: &RenderArgs, findings: &Findings) -> Result<StreamId, Failure> {
     })
 }
 
-type File = BufWriter<tempfile::NamedTempFile>;
+type File = BufWriter<Unfinished>;
 
 /// The video in the making: it begins with the first picture, whose size says how large it is.
 struct Film<'a> {
@@ -236,9 +234,8 @@ impl Film<'_> {
         // The last one is shown as long as the one before it.
         let last = if self.step.is_zero() { Duration::from_millis(40) } else { self.step.min(Duration::from_secs(1)) };
         let (file, length) = video.finish(last).map_err(|error| failed(self.args, &error))?;
-        let io = |source| Failure::from(WriteError::Io { path: self.args.out.clone(), source });
-        let file = file.into_inner().map_err(|error| io(error.into_error()))?;
-        file.persist(&self.args.out).map_err(|error| io(error.error))?;
+        let io = |source| WriteError::Io { path: self.args.out.clone(), source };
+        file.into_inner().map_err(|error| io(error.into_error()))?.finish()?;
         Ok(Some(Made { width: canvas.width(), height: canvas.height(), pictures, length, found_anything }))
     }
 }

@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
-use tempfile::NamedTempFile;
-use waywarden_systems::session::{Origin, SessionReader, WriteError, unfinished};
+use waywarden_systems::session::{Origin, SessionReader, Unfinished, WriteError};
 
 use super::replay::{self, JobsMode, ReplayArgs};
 use crate::batch::{self, Column, Outcome, Task};
@@ -137,12 +136,10 @@ fn one(args: &ReportArgs, out: &mut dyn Write) -> Result<(), Failure> {
 pub fn make(args: &ReportArgs) -> Result<Facts, Failure> {
     // What cannot be read is found out before anything is made.
     let origin = SessionReader::open(&args.session)?.info().origin;
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let io = |source| Failure::from(WriteError::Io { path: args.out.clone(), source });
-    let page_file = unfinished(folder).map_err(io)?;
-    let again = if args.replay { Some(replayed(args, origin, folder)?) } else { None };
+    let page_file = Unfinished::begin(&args.out)?;
+    let again = if args.replay { Some(replayed(args, origin)?) } else { None };
     let (measured, session) = match &again {
-        Some((measured, Some(made))) => (Some(measured), made.path()),
+        Some((measured, Some(made))) => (Some(measured), made.partial()),
         Some((measured, None)) => (Some(measured), args.session.as_path()),
         None => (None, args.session.as_path()),
     };
@@ -158,18 +155,17 @@ pub fn make(args: &ReportArgs) -> Result<Facts, Failure> {
     let bytes = SessionReader::size(&args.session);
     let facts = Facts::of(&gathered, args.session.display().to_string(), bytes, measured);
     let mut writer = BufWriter::new(page_file);
+    let io = |source| WriteError::Io { path: args.out.clone(), source };
     page::write(&gathered, &facts, measured, &mut writer).map_err(io)?;
-    let page_file = writer.into_inner().map_err(|error| io(error.into_error()))?;
-    page_file.persist(&args.out).map_err(|error| io(error.error))?;
+    writer.into_inner().map_err(|error| io(error.into_error()))?.finish()?;
     Ok(facts)
 }
 
 /// Runs the session again. Of one that was never run, what came of it is kept in a file of its own.
-fn replayed(args: &ReportArgs, origin: Origin, folder: &Path) -> Result<(Replayed, Option<NamedTempFile>), Failure> {
+fn replayed(args: &ReportArgs, origin: Origin) -> Result<(Replayed, Option<Unfinished>), Failure> {
     let made = match origin {
-        Origin::Import => Some(
-            unfinished(folder).map_err(|source| Failure::from(WriteError::Io { path: folder.to_owned(), source }))?,
-        ),
+        // It stays unfinished: it goes when the page is made.
+        Origin::Import => Some(Unfinished::begin(&args.out)?),
         Origin::Live | Origin::Replay => None,
     };
     let finished = replay::finished(&ReplayArgs {
@@ -182,7 +178,7 @@ fn replayed(args: &ReportArgs, origin: Origin, folder: &Path) -> Result<(Replaye
         jobs: JobsMode::Auto,
         speed: None,
         from: None,
-        out: made.as_ref().map(|file| file.path().to_owned()),
+        out: made.as_ref().map(|file| file.partial().to_owned()),
         models: args.models.clone(),
         config: None,
         no_look_ahead: false,

@@ -298,7 +298,7 @@ mod tests {
             source: LaneSource::Model,
         };
         let picture = jpeg::RgbPicture { width: 640, height: 360, data: vec![128; 3 * 640 * 360] };
-        let jpeg = Some(jpeg::encode_rgb(&picture, 90).unwrap().into());
+        let jpeg = Some(jpeg::encode_rgb(&picture, 90).unwrap());
         let boxes = vec![Detection {
             class: ObjectClass::Car,
             score: 0.87,

@@ -4,7 +4,6 @@
 //! however long the recording is. [`merge()`] joins several of them into one stream, [`plan_ticks`] cuts that stream into
 //! the ticks that a live run would have had.
 
-pub(crate) mod encode;
 mod ffmpeg;
 mod nmea_time;
 mod resample;

@@ -6,6 +6,7 @@ mod findings;
 pub mod format;
 mod foxglove;
 mod reader;
+mod unfinished;
 mod writer;
 
 pub use findings::{Findings, Found, JobEnd, Known, SegmentStart, TickFindings};
@@ -14,4 +15,6 @@ pub use format::{
 };
 pub use foxglove::Publisher;
 pub use reader::{From, Record, SessionError, SessionReader};
-pub use writer::{SegmentWriter, WriteError, unfinished};
+pub use unfinished::Unfinished;
+pub(crate) use unfinished::folder_of;
+pub use writer::{SegmentWriter, WriteError};

@@ -89,7 +89,7 @@ fn info() -> SessionInfo {
 fn picture(tick: u64) -> Vec<u8> {
     let grey = 60 + (tick % 100) as u8;
     let data = vec![grey; 3 * SIZE.0 as usize * SIZE.1 as usize];
-    jpeg::encode_rgb(&RgbPicture { width: SIZE.0, height: SIZE.1, data }, 80).unwrap()
+    jpeg::encode_rgb(&RgbPicture { width: SIZE.0, height: SIZE.1, data }, 80).unwrap().to_vec()
 }
 
 fn truth(tick: u64) -> Truth {

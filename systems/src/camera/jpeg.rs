@@ -4,12 +4,13 @@
 
 use std::cell::RefCell;
 
-use turbojpeg::{
-    Compressor, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvPlanesImage,
-};
+use turbojpeg::{DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor};
 use waywarden_components::frame::{Luma, THUMBNAIL_SIDE};
 
 mod area;
+mod encoder;
+
+pub use encoder::{JpegEncoder, encode_rgb};
 
 /// Longest side of a picture that is accepted, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -17,7 +18,8 @@ pub const MAX_SIDE: u32 = 16_384;
 /// Most pixels of a picture that is accepted.
 pub const MAX_PIXELS: u64 = 64 * 1024 * 1024;
 
-/// Quality at which pictures that are no JPEG yet are encoded, of libjpeg's 1 to 100.
+/// Quality at which pictures that are no JPEG yet are encoded, of libjpeg's 1 to 100: what good dashcams use; the models
+/// lose nothing measurable by it.
 pub const QUALITY: u8 = 85;
 
 /// Width in pixels that a picture keeps for a closer look: at 20 m a lane line is still 2 pixels wide.
@@ -50,9 +52,9 @@ pub enum JpegError {
     #[error("cannot encode a {width}x{height} picture: {reason}")]
     BadPixels {
         /// Width in pixels.
-        width: u32,
+        width: usize,
         /// Height in pixels.
-        height: u32,
+        height: usize,
         /// What does not fit.
         reason: &'static str,
     },
@@ -185,69 +187,6 @@ pub fn decode_rgb_within(jpeg: &[u8], width: u32) -> Result<RgbPicture, JpegErro
     let image = Image { pixels: &mut data[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
     forgive_padding(decompressor.decompress(jpeg, image))?;
     Ok(RgbPicture { width: width as u32, height: height as u32, data })
-}
-
-/// A baseline JPEG of a picture, chroma at half the horizontal resolution (4:2:2), as cameras give it.
-/// `quality` is libjpeg's, 1 to 100.
-///
-/// # Errors
-///
-/// [`JpegError::BadPixels`] when the picture is empty, too large or does not have the bytes that it should have.
-pub fn encode_rgb(picture: &RgbPicture, quality: u8) -> Result<Vec<u8>, JpegError> {
-    let &RgbPicture { width, height, ref data } = picture;
-    if !picture.is_sound() {
-        return Err(JpegError::BadPixels { width, height, reason: "it must have 3 bytes a pixel, and not too many" });
-    }
-    let (width, height) = (width as usize, height as usize);
-    encode(quality, |encoder| {
-        encoder.set_subsamp(Subsamp::Sub2x1)?;
-        let image = Image { pixels: &data[..], width, pitch: 3 * width, height, format: PixelFormat::RGB };
-        encoder.compress_to_vec(image)
-    })
-}
-
-/// A baseline JPEG of a 4:2:2 picture in planes without gaps: `y` of width x height bytes, `u` and `v` of
-/// width/2 x height bytes, all full range (JFIF: BT.601, 0 to 255; what FFmpeg calls `yuvj422p`).
-/// `quality` is libjpeg's, 1 to 100.
-///
-/// # Errors
-///
-/// [`JpegError::BadPixels`] when the width is odd, the picture too large, or a plane not as long as it should be.
-pub fn encode_yuv422(width: u32, height: u32, y: &[u8], u: &[u8], v: &[u8], quality: u8) -> Result<Vec<u8>, JpegError> {
-    let bad = |reason| JpegError::BadPixels { width, height, reason };
-    let (w, h) = (width as usize, height as usize);
-    check_size(w, h).map_err(|_| bad("it must have pixels, and not too many"))?;
-    if w % 2 != 0 {
-        return Err(bad("4:2:2 planes need an even width"));
-    }
-    if y.len() != w * h || u.len() != w / 2 * h || v.len() != w / 2 * h {
-        return Err(bad("a plane has another length than 4:2:2 asks for"));
-    }
-    encode(quality, |encoder| {
-        encoder.compress_yuv_planes_to_vec(&YuvPlanesImage {
-            y_plane: y,
-            u_plane: u,
-            v_plane: v,
-            width: w,
-            height: h,
-            y_stride: w,
-            u_stride: w / 2,
-            v_stride: w / 2,
-            subsamp: Subsamp::Sub2x1,
-        })
-    })
-}
-
-fn encode(
-    quality: u8,
-    compress: impl FnOnce(&mut Compressor) -> turbojpeg::Result<Vec<u8>>,
-) -> Result<Vec<u8>, JpegError> {
-    Compressor::new()
-        .and_then(|mut encoder| {
-            encoder.set_quality(i32::from(quality.clamp(1, 100)))?;
-            compress(&mut encoder)
-        })
-        .map_err(|error| JpegError::Encoder(error.to_string()))
 }
 
 fn check_size(width: usize, height: usize) -> Result<(), JpegError> {

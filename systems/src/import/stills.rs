@@ -9,9 +9,9 @@ use image::{ImageReader, Limits};
 use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
-use super::encode::JpegEncoder;
 use super::error::ordinary_file;
 use super::{ImportError, MAX_PIXELS, Place, Reader, TimedItem};
+use crate::camera::jpeg::JpegEncoder;
 
 /// Largest file that is read as a picture, in bytes.
 const MAX_FILE: u64 = 128 << 20;

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
-use super::encode::JpegEncoder;
 use super::ffmpeg::{Announcement, Messages, Probe, Process, decode, not_a_video, probe};
 use super::timeline::Timeline;
 use super::{ImportError, MAX_PIXELS, Place, Reader, TimedItem};
+use crate::camera::jpeg::JpegEncoder;
 
 /// Least time between two frames, so that each has a time of its own.
 const LEAST_GAP: Duration = Duration::from_micros(1);

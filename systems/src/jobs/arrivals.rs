@@ -133,7 +133,7 @@ impl Arrivals {
         let elapsed = now.since(running.started);
         elapsed > limit
             && match runner.starved(running.job) {
-                Some(starved) => elapsed.saturating_sub(starved) > limit,
+                Some(starved) => is_over(elapsed, starved, limit),
                 // It waits for a thread: behind one that starves it is not at fault, behind one that hangs it never comes.
                 None => !self.hung.is_empty() || !runner.is_busy(),
             }
@@ -214,6 +214,11 @@ impl Arrivals {
             }
         }
     }
+}
+
+/// Whether a job has had more than its time, what it stood in line for a processor left out.
+pub(super) fn is_over(elapsed: Duration, starved: Duration, limit: Duration) -> bool {
+    elapsed.saturating_sub(starved) > limit
 }
 
 /// The running jobs whose results arrive in this tick, in order of role.

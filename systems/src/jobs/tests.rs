@@ -134,6 +134,15 @@ fn a_job_beyond_its_deadline_is_missed_and_two_end_the_run() {
     assert!(arrivals.failure.unwrap().contains("detection#1 and detection#2"));
 }
 
+#[test]
+fn time_in_line_for_a_processor_is_not_counted() {
+    let over = |elapsed, starved| {
+        arrivals::is_over(Duration::from_secs(elapsed), Duration::from_secs(starved), Duration::from_secs(15))
+    };
+    assert!(over(16, 0) && over(40, 20));
+    assert!(!over(15, 0) && !over(40, 25) && !over(40, 50));
+}
+
 /// Takes as long as it is told to by the other end of a channel.
 struct Patient(ModelIdentity, crossbeam_channel::Receiver<()>);
 

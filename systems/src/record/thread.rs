@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use tempfile::NamedTempFile;
 use waywarden_components::prelude::*;
 
 use super::{Item, RecorderStats};
 use crate::clock::boottime;
 use crate::ingress::Control;
-use crate::session::{SegmentWriter, SessionInfo, WriteError, unfinished};
+use crate::session::{SegmentWriter, SessionInfo, Unfinished, WriteError, folder_of};
 
 /// After a failed write the next segment is tried after this time.
 const RETRY: Duration = Duration::from_secs(5);
@@ -51,7 +50,7 @@ pub struct RecorderThread {
     stats: Arc<RecorderStats>,
     open: Option<SegmentWriter>,
     /// The file in the making, of a session that goes into one file.
-    temporary: Option<NamedTempFile>,
+    unfinished: Option<Unfinished>,
     last_flush: Mono,
     failed_at: Option<Mono>,
     error: Option<WriteError>,
@@ -72,7 +71,7 @@ impl RecorderThread {
             control,
             stats,
             open: None,
-            temporary: None,
+            unfinished: None,
             last_flush: boottime(),
             failed_at: None,
             error: None,
@@ -108,11 +107,8 @@ impl RecorderThread {
             }
         }
         self.attempt(|recorder| recorder.open.take().map_or(Ok(()), SegmentWriter::finish));
-        if let (Destination::File(path), Some(temporary), None, false) =
-            (&self.settings.destination, self.temporary.take(), &self.error, self.abandoned)
-            && let Err(error) = temporary.persist(path)
-        {
-            self.error = Some(WriteError::Io { path: path.clone(), source: error.error });
+        if let (Some(file), None, false) = (self.unfinished.take(), &self.error, self.abandoned) {
+            self.error = file.finish().err();
         }
         self.error.map_or(Ok(()), Err)
     }
@@ -180,13 +176,12 @@ impl RecorderThread {
                 sync_folder(folder).map_err(wrap)?;
             }
             Destination::File(path) if self.open.is_none() => {
-                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let folder = folder_of(path);
                 let wrap = |source| WriteError::Io { path: folder.to_owned(), source };
                 std::fs::create_dir_all(folder).map_err(wrap)?;
-                let temporary = unfinished(folder).map_err(wrap)?;
-                let file = temporary.reopen().map_err(wrap)?;
-                self.open = Some(SegmentWriter::begin(path, file, &self.settings.info)?);
-                self.temporary = Some(temporary);
+                let file = Unfinished::begin(path)?;
+                self.open = Some(SegmentWriter::begin(path, file.reopen()?, &self.settings.info)?);
+                self.unfinished = Some(file);
             }
             Destination::File(_) => {}
         }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcap::records::{MessageHeader, Metadata};
 use serde::Serialize;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use waywarden_components::prelude::*;
 
@@ -50,19 +49,6 @@ pub enum WriteError {
         /// Why.
         source: rmp_serde::encode::Error,
     },
-}
-
-/// A file in `folder` for a session that gets its name when it is complete. Like any other new file it can be read by
-/// whoever the umask lets; temporary files are otherwise their owner's alone, and stay so under their new name.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".waywarden-").suffix(".partial");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }
 
 impl WriteError {
@@ -283,22 +269,5 @@ impl Seek for Counted {
             SeekFrom::Current(0) => Ok(self.bytes.load(Ordering::Relaxed)),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "segments are written from start to end")),
         }
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::unfinished;
-
-    #[test]
-    fn a_finished_session_is_as_readable_as_any_new_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let (session, other) = (folder.path().join("session.mcap"), folder.path().join("other"));
-        unfinished(folder.path()).unwrap().persist(&session).unwrap();
-        std::fs::write(&other, b"").unwrap();
-        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode(&session), mode(&other));
     }
 }

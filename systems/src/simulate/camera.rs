@@ -9,8 +9,8 @@ use super::chance::unit;
 use super::drive::{Drive, Moment, Plan};
 use super::nth_nanos;
 use super::picture::Painter;
+use crate::camera::jpeg::{JpegEncoder, JpegError};
 use crate::import::TimedItem;
-use crate::import::encode::JpegEncoder;
 
 /// What the camera is set to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +48,7 @@ pub enum CameraError {
     },
     /// The encoder could not be made.
     #[error("simulated camera: {0}")]
-    Encoder(#[from] turbojpeg::Error),
+    Encoder(#[from] JpegError),
     /// A thread that draws could not be started.
     #[error("simulated camera: no thread to draw on: {0}")]
     Thread(#[source] std::io::Error),
@@ -121,7 +121,7 @@ impl Studio {
     }
 
     /// The JPEG of a moment; `number` is that of the frame.
-    pub fn take(&mut self, moment: &Moment, number: u64) -> Result<Bytes, turbojpeg::Error> {
+    pub fn take(&mut self, moment: &Moment, number: u64) -> Result<Bytes, JpegError> {
         self.painter.draw(moment, number, &mut self.planes);
         self.encoder.yuv422(&self.planes, self.size.0, self.size.1)
     }
@@ -176,20 +176,9 @@ mod tests {
     use super::*;
     use crate::simulate::Scenario;
 
-    const SMALL: CameraSettings = CameraSettings {
-        width: 320,
-        height: 180,
-        fps: 20.0,
-        geometry: CameraGeometry {
-            horizontal_fov_deg: 60.0,
-            height_m: 1.3,
-            pitch_down_deg: 0.0,
-            yaw_left_deg: 0.0,
-            left_m: 0.0,
-            bumper_m: 1.7,
-        },
-        loop_frames: None,
-    };
+    fn small() -> CameraSettings {
+        CameraSettings { width: 320, height: 180, fps: 20.0, ..CameraSettings::default() }
+    }
 
     fn frames(seed: u64, settings: CameraSettings, count: usize) -> Vec<TimedItem> {
         let mut scenario = Scenario::built_in("motorway").unwrap();
@@ -212,7 +201,7 @@ mod tests {
 
     #[test]
     fn repeated_frames_are_shared_and_times_go_on() {
-        let items = frames(1, CameraSettings { loop_frames: Some(3), ..SMALL }, 8);
+        let items = frames(1, CameraSettings { loop_frames: Some(3), ..small() }, 8);
         let (Payload::Frame(first), Payload::Frame(fourth)) = (&items[0].payload, &items[3].payload) else { panic!() };
         assert_eq!(first.as_ptr(), fourth.as_ptr());
         assert_ne!(items[0].payload, items[1].payload);
@@ -224,8 +213,8 @@ mod tests {
         let mut scenario = Scenario::default();
         scenario.faults.missed_frames = 0.3;
         let drive = Drive::new(&scenario, 1);
-        let mut truth = crate::simulate::TruthSimulator::new(&drive, &SMALL);
-        let mut camera = CameraSimulator::new(&drive, SMALL).unwrap();
+        let mut truth = crate::simulate::TruthSimulator::new(&drive, &small());
+        let mut camera = CameraSimulator::new(&drive, small()).unwrap();
         let times: Vec<_> = (0..30).map(|_| (camera.next().at, truth.next().at)).collect();
         assert!(times.iter().all(|(frame, truth)| frame == truth));
         assert!((35..55).contains(&(times[29].0.0 / 50_000_000)), "{times:?}");
@@ -234,11 +223,11 @@ mod tests {
     #[test]
     fn unusable_settings_are_refused() {
         for settings in [
-            CameraSettings { width: 321, ..SMALL },
-            CameraSettings { width: 0, ..SMALL },
-            CameraSettings { height: 100_000, ..SMALL },
-            CameraSettings { fps: f64::NAN, ..SMALL },
-            CameraSettings { loop_frames: Some(0), ..SMALL },
+            CameraSettings { width: 321, ..small() },
+            CameraSettings { width: 0, ..small() },
+            CameraSettings { height: 100_000, ..small() },
+            CameraSettings { fps: f64::NAN, ..small() },
+            CameraSettings { loop_frames: Some(0), ..small() },
         ] {
             assert!(CameraSimulator::new(&Drive::new(&Scenario::default(), 1), settings).is_err(), "{settings:?}");
         }

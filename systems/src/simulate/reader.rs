@@ -8,6 +8,7 @@ use waywarden_components::time::Mono;
 
 use super::camera::{CameraError, CameraSettings, Shutter, Studio};
 use super::drive::{Drive, Moment};
+use crate::camera::jpeg::JpegError;
 use crate::import::{ImportError, Reader, TimedItem};
 
 /// Frames that a drawing thread may be ahead.
@@ -47,7 +48,7 @@ impl<F: FnMut() -> TimedItem + Send> Reader for Simulated<F> {
 }
 
 /// A thread that draws: where it is told which moments, with their numbers and times, and where its pictures come out.
-type Artist = (SyncSender<(u64, Mono, Moment)>, Receiver<Result<TimedItem, turbojpeg::Error>>);
+type Artist = (SyncSender<(u64, Mono, Moment)>, Receiver<Result<TimedItem, JpegError>>);
 
 /// The frames of a simulated camera up to some time, drawn on several threads, in order.
 ///
