@@ -19,12 +19,12 @@ mod problem;
 pub mod scenario;
 mod sections;
 
-pub use devices::{Camera, DeviceSource, Gps, Microphone, Range};
+pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
-    Replay, Segmentation, Simulation, Threads, Tick, Voice,
+    Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.
@@ -50,6 +50,10 @@ pub struct Config {
     pub range: Vec<Range>,
     /// The user's own models, beside the ones that Waywarden knows.
     pub model: Vec<Model>,
+    /// Where an operator's voice is heard.
+    pub speaker: Speaker,
+    /// How failures of devices are answered.
+    pub supervisor: Supervisor,
     /// The loop.
     pub tick: Tick,
     /// Who gets how many of the computer's cores.
@@ -96,6 +100,8 @@ impl Default for Config {
             gps: vec![Gps::default()],
             range: vec![Range::default()],
             model: Vec::new(),
+            speaker: Speaker::default(),
+            supervisor: Supervisor::default(),
             tick: Tick::default(),
             threads: Threads::default(),
             simulation: Simulation::default(),
@@ -187,6 +193,16 @@ impl Config {
         let gps = self.gps.iter().map(|gps| gps.name.as_str());
         let ranges = self.range.iter().map(|range| range.name.as_str());
         cameras.chain(microphones).chain(gps).chain(ranges)
+    }
+
+    /// Where the data of the device of this name come from; none if there is no such device.
+    pub fn source_of(&self, name: &str) -> Option<&DeviceSource> {
+        let cameras = self.camera.iter().map(|device| (&device.name, &device.source));
+        let microphones = self.microphone.iter().map(|device| (&device.name, &device.source));
+        let gps = self.gps.iter().map(|device| (&device.name, &device.source));
+        let ranges = self.range.iter().map(|device| (&device.name, &device.source));
+        let mut all = cameras.chain(microphones).chain(gps).chain(ranges);
+        all.find(|(device, _)| *device == name).map(|(_, source)| source)
     }
 
     /// The camera whose pictures the truth of the simulation is about: the first that looks ahead, if it draws a drive

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bevy_app::App;
 use serde::Serialize;
 use waywarden_components::prelude::*;
-use waywarden_systems::clock::{boottime, system_utc};
-use waywarden_systems::ingress::{Control, Inlet, LiveSettings, LiveSource, Outlet, Wake, channel, wake};
+use waywarden_systems::clock::system_utc;
+use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
 use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
@@ -19,18 +19,12 @@ use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
 use crate::config::Config;
+use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::failure::Failure;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
-use crate::{app, drive, session_info, simulated};
-
-/// Frames that may wait for a tick: what a camera's own buffers would hold.
-const WAITING_FRAMES: usize = 4;
-/// Pieces of sound that may wait for a tick: two seconds.
-const WAITING_SOUND: usize = 100;
-/// Pieces of serial bytes that may wait for a tick.
-const WAITING_SERIAL: usize = 256;
+use crate::{app, drive, session_info};
 
 /// What to run.
 pub struct LiveRun {
@@ -86,7 +80,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let control = Control::default();
     let stages = Stages::default();
     let (waker, woken) = wake();
-    let (devices, inlets) = Devices::open(&config, &streams, &waker)?;
+    let (devices, inlets) = Devices::new(&config, &streams, &waker)?;
     let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
     let mut first = vec![Payload::Seed(config.simulation.seed)];
     first.extend(system_utc().map(Payload::Utc));
@@ -215,84 +209,6 @@ fn start_recorder(
     let stats = recorder.stats();
     let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || thread.run())?;
     Ok((recorder, Recording { thread, stats }))
-}
-
-/// Devices that have been opened and not started.
-struct Devices(Vec<(String, simulated::Device, Outlet)>);
-
-/// Devices that run.
-struct RunningDevices {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Devices {
-    fn open(config: &Config, streams: &[StreamSpec], wake: &Wake) -> Result<(Self, Vec<Inlet>), Failure> {
-        let drive = simulated::drive(config)?;
-        let (mut devices, mut inlets) = (Vec::new(), Vec::new());
-        for spec in streams {
-            let (capacity, policy) = match spec.kind {
-                StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
-                StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
-                StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => {
-                    (WAITING_SERIAL, DropPolicy::KeepOldest)
-                }
-            };
-            let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
-            devices.push((spec.name.clone(), simulated::device(config, spec, &drive)?, outlet));
-            inlets.push(inlet);
-        }
-        Ok((Self(devices), inlets))
-    }
-
-    fn start(self) -> Result<RunningDevices, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let begin = boottime();
-        let mut threads = Vec::new();
-        for (name, items, outlet) in self.0 {
-            let stop = stop.clone();
-            let thread = std::thread::Builder::new().name(name).spawn(move || play(items, &outlet, begin, &stop))?;
-            threads.push(thread);
-        }
-        Ok(RunningDevices { stop, threads })
-    }
-}
-
-impl RunningDevices {
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads {
-            // A device that panicked has nothing more to say.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Plays a simulated device in real time.
-fn play(mut next: simulated::Device, outlet: &Outlet, begin: Mono, stop: &AtomicBool) {
-    /// How soon a device hears that it is to stop.
-    const NAP: Duration = Duration::from_millis(100);
-    if outlet.send(boottime(), Payload::Link(LinkState::Connected)).is_err() {
-        return;
-    }
-    loop {
-        let item = next();
-        let due = begin + Duration::from_nanos(item.at.0);
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let left = due.since(boottime());
-            if left.is_zero() {
-                break;
-            }
-            #[expect(clippy::disallowed_methods, reason = "a device's own thread")]
-            std::thread::sleep(left.min(NAP));
-        }
-        if outlet.send(due, item.payload).is_err() {
-            return;
-        }
-    }
 }
 
 /// `2026-11-23T08-15-00Z` for seconds since 1970.

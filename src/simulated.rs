@@ -1,8 +1,10 @@
 //! The simulated devices of a config.
 
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
+use waywarden_systems::clock::boottime;
 use waywarden_systems::import::{Reader, TimedItem};
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
@@ -10,12 +12,72 @@ use waywarden_systems::simulate::microphone::MicrophoneSimulator;
 use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
 use waywarden_systems::simulate::reader::{Frames, Simulated};
 use waywarden_systems::simulate::{Drive, TruthSimulator};
+use waywarden_systems::supervisor::{Driver, DriverError, Lease, Pace};
 
 use crate::config::{Camera, Config, scenario};
 use crate::failure::Failure;
 
 /// What a simulated device gives, in order of time since the drive began.
 pub type Device = Box<dyn FnMut() -> TimedItem + Send>;
+
+/// When a simulated drive begins: the same moment for all its devices.
+#[derive(Clone, Default)]
+pub struct Start(Arc<OnceLock<Mono>>);
+
+impl Start {
+    /// Begins, unless it has.
+    pub fn now(&self) -> Mono {
+        *self.0.get_or_init(boottime)
+    }
+}
+
+/// A simulated device in real time, under the supervisor like any other.
+pub struct SimulatedDriver {
+    next: Mutex<Device>,
+    start: Start,
+}
+
+/// What a device that was started again has missed for longer than this is missed.
+const TOO_LATE: Duration = Duration::from_secs(1);
+
+/// It gives a sign of life whenever it waits, so that a stall is one of the program.
+const SILENCE: Duration = Duration::from_secs(2);
+
+impl SimulatedDriver {
+    /// This device, from `start` on.
+    pub fn new(device: Device, start: Start) -> Self {
+        Self { next: Mutex::new(device), start }
+    }
+}
+
+impl Driver for SimulatedDriver {
+    fn run(&self, lease: &Lease) -> Result<(), DriverError> {
+        let mut next = match self.next.try_lock() {
+            Ok(next) => next,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(DriverError::Failed("the one before still runs".to_owned())),
+        };
+        let begin = self.start.now();
+        lease.opened("simulated", Pace { silence: SILENCE })?;
+        loop {
+            let item = next();
+            let due = begin + Duration::from_nanos(item.at.0);
+            if boottime().since(due) > TOO_LATE {
+                lease.beat();
+                continue;
+            }
+            loop {
+                let left = due.since(boottime());
+                if left.is_zero() {
+                    break;
+                }
+                lease.wait(left.min(SILENCE / 4))?;
+                lease.beat();
+            }
+            lease.send(due, item.payload)?;
+        }
+    }
+}
 
 /// The drive that a config asks for.
 ///

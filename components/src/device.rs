@@ -27,7 +27,7 @@ pub enum CameraRole {
 
 /// A camera.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Counters, Health, Gate, EgoLane, LaneTracker, Obstacles)]
+#[require(Link, Description, Counters, Health, Gate, EgoLane, LaneTracker, Obstacles)]
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,
@@ -37,12 +37,12 @@ pub struct Camera {
 
 /// A microphone.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[require(Link, Counters, Health, Voice, VoiceBuffer)]
+#[require(Link, Description, Counters, Health, Voice, VoiceBuffer)]
 pub struct Microphone;
 
 /// A satellite receiver.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[require(Link, Counters, Health, GpsState)]
+#[require(Link, Description, Counters, Health, GpsState)]
 pub struct GpsReceiver {
     /// How it speaks.
     pub protocol: GpsProtocol,
@@ -50,7 +50,7 @@ pub struct GpsReceiver {
 
 /// A range finder.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Counters, Health, RangeState)]
+#[require(Link, Description, Counters, Health, RangeState)]
 pub struct RangeSensor {
     /// How it speaks.
     pub protocol: RangeProtocol,
@@ -100,6 +100,11 @@ impl Default for Link {
         Self { state: LinkState::Connecting, since: Mono::default() }
     }
 }
+
+/// What a device is, as last opened: a line for a person, with what was asked for and what was granted. Empty before it
+/// was opened. Written by Ingress.
+#[derive(Component, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description(pub String);
 
 /// What came from a device, counted. Written by Ingress.
 #[derive(Component, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +158,7 @@ crate::kinds! {
     Broker => "broker",
     RemoteApi => "remote_api",
     Link => "link",
+    Description => "description",
     Counters => "counters",
     Health => "health",
 }

@@ -121,6 +121,8 @@ pub enum Payload {
     },
     /// A device came, went or failed.
     Link(LinkState),
+    /// What a device that was opened is, and what it was asked for and granted: a line for a person.
+    Described(String),
     /// A job has ended.
     JobDone {
         /// Which.
@@ -178,6 +180,7 @@ impl Payload {
             Self::Truth(_) => "truth",
             Self::Dropped { .. } => "dropped",
             Self::Link(_) => "link",
+            Self::Described(_) => "described",
             Self::JobDone { .. } => "job_done",
             Self::JobMissed { .. } => "job_missed",
             Self::Utc(_) => "utc",

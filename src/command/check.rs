@@ -75,7 +75,7 @@ fn summary(config: &Config) -> String {
                     camera.width,
                     camera.height,
                     camera.fps,
-                    source(camera.source)
+                    source(&camera.source)
                 )
             }),
             StreamKind::Microphone => {
@@ -83,18 +83,18 @@ fn summary(config: &Config) -> String {
                 microphones
                     .clone()
                     .find(|microphone| microphone.name == stream.name)
-                    .map(|microphone| format!("microphone{}", source(microphone.source)))
+                    .map(|microphone| format!("microphone{}", source(&microphone.source)))
             }
             StreamKind::Gps { .. } => config
                 .gps
                 .iter()
                 .find(|gps| gps.name == stream.name)
-                .map(|gps| format!("satellite receiver{}", source(gps.source))),
+                .map(|gps| format!("satellite receiver{}", source(&gps.source))),
             StreamKind::Truth => Some("what the simulation knows to be true".to_owned()),
             StreamKind::Range { protocol } => {
                 config.range.iter().find(|range| range.name == stream.name).map(|range| {
                     let protocol = format!("{protocol:?}").to_lowercase();
-                    format!("range sensor, {protocol}{}", source(range.source))
+                    format!("range sensor, {protocol}{}", source(&range.source))
                 })
             }
         };
@@ -138,10 +138,8 @@ fn summary(config: &Config) -> String {
 }
 
 /// A device's source, where it is worth a word.
-fn source(source: DeviceSource) -> &'static str {
-    match source {
-        DeviceSource::Simulated => " (simulated)",
-    }
+fn source(source: &DeviceSource) -> String {
+    format!(" ({source})")
 }
 
 #[cfg(test)]

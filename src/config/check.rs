@@ -8,7 +8,7 @@ use waywarden_components::prelude::JobRole;
 use super::explain::{Manual, allowed, manual};
 use super::limits::Limit;
 use super::path::Path;
-use super::{Config, scenario};
+use super::{Config, DeviceSource, scenario};
 
 /// Longest name of a device or model, in characters.
 const MAX_NAME: usize = 32;
@@ -34,6 +34,7 @@ pub(super) fn violations(config: &Config, relations: bool) -> Vec<Violation> {
     check_ranges(&manual(), &values, &Path::default(), &mut found);
     check_lists(&super::LISTS, &values, MAX_DEVICES, &mut found);
     check_names(config, &mut found);
+    check_sources(config, &mut found);
     check_models(config, &mut found);
     check_scenario(config, &mut found);
     if relations && found.is_empty() {
@@ -111,6 +112,28 @@ fn check_names(config: &Config, found: &mut Vec<Violation>) {
             } else {
                 seen.insert(name, path);
             }
+        }
+    }
+}
+
+/// Longest address of a device, in bytes.
+const MAX_ADDRESS: usize = 256;
+
+/// Whether addresses of devices can be any. Which ones are there is found out when they are opened.
+fn check_sources(config: &Config, found: &mut Vec<Violation>) {
+    let cameras = config.camera.iter().map(|device| &device.source).enumerate().map(|item| ("camera", item));
+    let microphones = config.microphone.iter().map(|device| &device.source).enumerate().map(|item| ("microphone", item));
+    let gps = config.gps.iter().map(|device| &device.source).enumerate().map(|item| ("gps", item));
+    let ranges = config.range.iter().map(|device| &device.source).enumerate().map(|item| ("range", item));
+    for (list, (n, source)) in cameras.chain(microphones).chain(gps).chain(ranges) {
+        let DeviceSource::At(address) = source else { continue };
+        if address.trim() != address || address.is_empty() || address.len() > MAX_ADDRESS || address.contains(char::is_control)
+        {
+            found.push(Violation {
+                path: Path::default().key(list).index(n).key("source"),
+                message: format!("\"{}\" is no address of a device", address.escape_debug()),
+                hint: "`waywarden devices` lists what is there; \"simulated\" needs nothing".to_owned(),
+            });
         }
     }
 }

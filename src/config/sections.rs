@@ -5,6 +5,46 @@ use waywarden_components::prelude::JobRole;
 use waywarden_systems::inference::network::Decoder;
 use waywarden_systems::inference::prepare::InputSpec;
 
+/// Where an operator's voice is heard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Speaker {
+    /// The output device. Empty: nobody is heard.
+    pub device: String,
+    /// Milliseconds of sound that wait before they are played, against a network that brings it unevenly.
+    pub buffer_ms: u32,
+}
+
+impl Default for Speaker {
+    fn default() -> Self {
+        Self { device: String::new(), buffer_ms: 120 }
+    }
+}
+
+/// How failures of devices are answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Supervisor {
+    /// Milliseconds before the first restart.
+    pub backoff_min_ms: u32,
+    /// Milliseconds to which the pause between restarts grows.
+    pub backoff_max_ms: u32,
+    /// Milliseconds before a device that is not there is looked for again.
+    pub absent_ms: u32,
+    /// Failures within `window_s` after which a device is given a rest.
+    pub failures: u32,
+    /// See `failures`.
+    pub window_s: u32,
+    /// Seconds of that rest.
+    pub rest_s: u32,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self { backoff_min_ms: 100, backoff_max_ms: 5000, absent_ms: 500, failures: 10, window_s: 60, rest_s: 60 }
+    }
+}
+
 /// The loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -87,6 +87,10 @@ impl Devices {
             self.models = known.models.clone().or(self.models.take());
         }
         for input in &tick.inputs {
+            if let Payload::Described(what) = &input.payload {
+                let source = base.name(input.stream);
+                self.line(Line { at_s, level: NoticeLevel::Info, source, text: what.clone() });
+            }
             if let Payload::Link(state) = &input.payload {
                 let (level, text) = match state {
                     LinkState::Connecting => (NoticeLevel::Info, "connecting".to_owned()),

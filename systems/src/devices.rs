@@ -22,6 +22,7 @@ impl Plugin for DevicesPlugin {
             .state::<Broker>()
             .state::<RemoteApi>()
             .state::<Link>()
+            .state::<Description>()
             .state::<Counters>()
             .state::<Health>()
             .state::<Track>()

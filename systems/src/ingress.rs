@@ -129,6 +129,11 @@ fn admit(world: &mut World, input: &Input) {
             }
             write(world, DeviceEvent::Link { stream: *stream, at: *captured, state: state.clone() });
         }
+        Payload::Described(what) => {
+            if let Some(mut description) = device::<Description>(world, *stream) {
+                description.0.clone_from(what);
+            }
+        }
         Payload::JobDone { job, frame, took_ns, output } => {
             write(world, JobResult { job: *job, frame: *frame, took_ns: *took_ns, output: output.clone() });
         }

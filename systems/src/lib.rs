@@ -25,5 +25,6 @@ pub mod retire;
 pub mod road_plane;
 pub mod session;
 pub mod simulate;
+pub mod supervisor;
 pub mod tick;
 pub mod voice;

@@ -1,4 +1,5 @@
-//! Bounded channels from device threads to the door. Each is named for what it drops when full, and counts it.
+//! Bounded channels from device threads to the door. Each is named for what it drops when full, and counts it. What is
+//! said of the device itself goes beside the samples, so that no flood of those pushes it out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,12 @@ pub struct Delivery {
     pub captured: Mono,
     /// What it is.
     pub payload: Payload,
+    /// Its place among everything that was sent.
+    order: u64,
 }
+
+/// Changes of a device's state that may wait: more are not made between two ticks.
+const WAITING_STATES: usize = 64;
 
 /// The device thread's end.
 #[derive(Clone)]
@@ -23,6 +29,8 @@ pub struct Outlet {
     sender: Sender<Delivery>,
     /// To take the oldest out again when it has to make room.
     receiver: Receiver<Delivery>,
+    states: Sender<Delivery>,
+    sent: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
     policy: DropPolicy,
     wake: Wake,
@@ -34,6 +42,7 @@ pub struct Inlet {
     pub stream: StreamId,
     policy: DropPolicy,
     receiver: Receiver<Delivery>,
+    states: Receiver<Delivery>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -46,8 +55,10 @@ pub struct Closed;
 pub fn channel(stream: StreamId, capacity: usize, policy: DropPolicy, wake: Wake) -> (Outlet, Inlet) {
     let (sender, receiver) = bounded(capacity.max(1));
     let dropped = Arc::new(AtomicU64::new(0));
-    let outlet = Outlet { sender, receiver: receiver.clone(), dropped: dropped.clone(), policy, wake };
-    (outlet, Inlet { stream, policy, receiver, dropped })
+    let (said, states) = bounded(WAITING_STATES);
+    let sent = Arc::new(AtomicU64::new(0));
+    let outlet = Outlet { sender, receiver: receiver.clone(), states: said, sent, dropped: dropped.clone(), policy, wake };
+    (outlet, Inlet { stream, policy, receiver, states, dropped })
 }
 
 impl Outlet {
@@ -56,7 +67,15 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] when a blocking sender was not heard for a second: the app is ending.
     pub fn send(&self, captured: Mono, payload: Payload) -> Result<(), Closed> {
-        let mut delivery = Delivery { captured, payload };
+        let order = self.sent.fetch_add(1, Ordering::Relaxed);
+        let mut delivery = Delivery { captured, payload, order };
+        if let Payload::Link(_) | Payload::Described(_) = delivery.payload {
+            if let Err(TrySendError::Full(_)) = self.states.try_send(delivery) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            self.wake.wake();
+            return Ok(());
+        }
         loop {
             match self.sender.try_send(delivery) {
                 Ok(()) => break,
@@ -91,9 +110,12 @@ impl Inlet {
         (count > 0).then_some(Payload::Dropped { policy: self.policy, count })
     }
 
-    /// What waits now; what arrives meanwhile waits for the next tick.
-    pub(super) fn drain(&self) -> impl Iterator<Item = Delivery> {
-        self.receiver.try_iter().take(self.receiver.len())
+    /// What waits now, in the order in which it was sent; what arrives meanwhile waits for the next tick.
+    pub(super) fn drain(&self) -> Vec<Delivery> {
+        let samples = self.receiver.try_iter().take(self.receiver.len());
+        let mut waiting: Vec<_> = samples.chain(self.states.try_iter().take(self.states.len())).collect();
+        waiting.sort_unstable_by_key(|delivery| delivery.order);
+        waiting
     }
 }
 
@@ -106,12 +128,31 @@ mod tests {
         Payload::Serial(bytes::Bytes::copy_from_slice(&[n]))
     }
 
+    fn payloads(inlet: &Inlet) -> Vec<Payload> {
+        inlet.drain().into_iter().map(|delivery| delivery.payload).collect()
+    }
+
+    #[test]
+    fn no_flood_pushes_out_what_is_said_of_the_device() {
+        for policy in [DropPolicy::KeepNewest, DropPolicy::KeepOldest] {
+            let (outlet, inlet) = channel(StreamId(1), 2, policy, wake().0);
+            let link = |state| outlet.send(Mono(0), Payload::Link(state)).unwrap();
+            link(LinkState::Connected);
+            (0..5).for_each(|n| outlet.send(Mono(n.into()), serial(n)).unwrap());
+            link(LinkState::Lost("gone".into()));
+            let waiting = payloads(&inlet);
+            assert_eq!(waiting.len(), 4, "{policy}");
+            assert_eq!(waiting[0], Payload::Link(LinkState::Connected));
+            assert_eq!(waiting[3], Payload::Link(LinkState::Lost("gone".into())));
+        }
+    }
+
     fn sent(policy: DropPolicy) -> (Vec<Payload>, Option<Payload>) {
         let (outlet, inlet) = channel(StreamId(1), 2, policy, wake().0);
         for n in 0..5 {
             outlet.send(Mono(n.into()), serial(n)).expect("the inlet is there");
         }
-        (inlet.drain().map(|delivery| delivery.payload).collect(), inlet.take_dropped())
+        (payloads(&inlet), inlet.take_dropped())
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::registry::{Change, SavedKind};
 /// Readers refuse sessions with another major number.
 pub const FORMAT_MAJOR: u32 = 1;
 /// Readers ignore what a newer minor number has added.
-pub const FORMAT_MINOR: u32 = 0;
+pub const FORMAT_MINOR: u32 = 1;
 
 /// MCAP profile of all files.
 pub const PROFILE: &str = "waywarden";
@@ -154,6 +154,8 @@ pub enum JournalPayload {
     },
     /// See [`Payload::Link`].
     Link(LinkState),
+    /// See [`Payload::Described`].
+    Described(String),
     /// See [`Payload::JobDone`].
     JobDone {
         /// Which.
@@ -234,6 +236,7 @@ impl JournalInput {
             Payload::Truth(truth) => JournalPayload::Truth(truth),
             Payload::Dropped { policy, count } => JournalPayload::Dropped { policy, count },
             Payload::Link(state) => JournalPayload::Link(state),
+            Payload::Described(what) => JournalPayload::Described(what),
             Payload::JobDone { job, frame, took_ns, output } => JournalPayload::JobDone { job, frame, took_ns, output },
             Payload::JobMissed { job, frame } => JournalPayload::JobMissed { job, frame },
             Payload::Utc(utc) => JournalPayload::Utc(utc),
@@ -254,6 +257,7 @@ impl JournalInput {
             JournalPayload::Truth(truth) => Payload::Truth(truth),
             JournalPayload::Dropped { policy, count } => Payload::Dropped { policy, count },
             JournalPayload::Link(state) => Payload::Link(state),
+            JournalPayload::Described(what) => Payload::Described(what),
             JournalPayload::JobDone { job, frame, took_ns, output } => Payload::JobDone { job, frame, took_ns, output },
             JournalPayload::JobMissed { job, frame } => Payload::JobMissed { job, frame },
             JournalPayload::Utc(utc) => Payload::Utc(utc),

@@ -1,0 +1,104 @@
+//! The devices of a config: each a driver under the supervisor, with a channel of its own to the door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waywarden_components::prelude::*;
+use waywarden_systems::ingress::{Inlet, Wake, channel};
+use waywarden_systems::simulate::Drive;
+use waywarden_systems::supervisor::{Driver, Supervisor, SupervisorSettings, Task};
+
+use crate::config::{Config, DeviceSource};
+use crate::failure::Failure;
+use crate::simulated::{self, SimulatedDriver, Start};
+
+/// Frames that may wait for a tick: what a camera's own buffers would hold.
+const WAITING_FRAMES: usize = 4;
+/// Pieces of sound that may wait for a tick: two seconds.
+const WAITING_SOUND: usize = 100;
+/// Pieces of serial bytes that may wait for a tick.
+const WAITING_SERIAL: usize = 256;
+
+/// How long devices have to come back when the program ends. What does not is left behind.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Devices that have not been started.
+pub struct Devices {
+    tasks: Vec<Task>,
+    settings: SupervisorSettings,
+    start: Start,
+}
+
+/// Devices that run.
+pub struct RunningDevices(Supervisor);
+
+impl Devices {
+    /// The devices of `streams`, and the channels through which they are heard.
+    ///
+    /// # Errors
+    /// When one cannot be simulated as it is set, or this build has no driver for it.
+    pub fn new(config: &Config, streams: &[StreamSpec], wake: &Wake) -> Result<(Self, Vec<Inlet>), Failure> {
+        let drive = simulated::drive(config)?;
+        let start = Start::default();
+        let (mut tasks, mut inlets) = (Vec::new(), Vec::new());
+        for spec in streams {
+            let (capacity, policy) = match spec.kind {
+                StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
+                StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
+                StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => {
+                    (WAITING_SERIAL, DropPolicy::KeepOldest)
+                }
+            };
+            let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
+            tasks.push(Task { name: spec.name.clone(), driver: driver(config, spec, &drive, &start)?, outlet });
+            inlets.push(inlet);
+        }
+        Ok((Self { tasks, settings: settings(config), start }, inlets))
+    }
+
+    /// Starts them.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(self) -> Result<RunningDevices, Failure> {
+        self.start.now();
+        Ok(RunningDevices(Supervisor::start(self.tasks, self.settings)?))
+    }
+}
+
+impl RunningDevices {
+    /// Ends them. One whose thread hangs in a library is left behind, and ends with the program.
+    pub fn stop(self) {
+        for name in self.0.stop(PATIENCE) {
+            tracing::warn!("{name}: its thread does not come back and is left behind");
+        }
+    }
+}
+
+fn settings(config: &Config) -> SupervisorSettings {
+    let supervisor = &config.supervisor;
+    let ms = |ms: u32| Duration::from_millis(ms.into());
+    let s = |s: u32| Duration::from_secs(s.into());
+    SupervisorSettings {
+        backoff_min: ms(supervisor.backoff_min_ms),
+        backoff_max: ms(supervisor.backoff_max_ms.max(supervisor.backoff_min_ms)),
+        absent: ms(supervisor.absent_ms),
+        failures: supervisor.failures as usize,
+        window: s(supervisor.window_s),
+        rest: s(supervisor.rest_s),
+        ..SupervisorSettings::default()
+    }
+}
+
+/// The driver of a stream.
+fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> Result<Arc<dyn Driver>, Failure> {
+    let address = match config.source_of(&spec.name) {
+        Some(DeviceSource::At(address)) => address,
+        // The truth is what the simulation knows.
+        Some(DeviceSource::Simulated) | None => {
+            return Ok(Arc::new(SimulatedDriver::new(simulated::device(config, spec, drive)?, start.clone())));
+        }
+    };
+    Err(Failure::bad_input(format!("{}: this build has no driver for {address}", spec.name))
+        .hint("source = \"simulated\" needs none"))
+}
