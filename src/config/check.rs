@@ -122,12 +122,16 @@ const MAX_ADDRESS: usize = 256;
 /// Whether addresses of devices can be any. Which ones are there is found out when they are opened.
 fn check_sources(config: &Config, found: &mut Vec<Violation>) {
     let cameras = config.camera.iter().map(|device| &device.source).enumerate().map(|item| ("camera", item));
-    let microphones = config.microphone.iter().map(|device| &device.source).enumerate().map(|item| ("microphone", item));
+    let microphones =
+        config.microphone.iter().map(|device| &device.source).enumerate().map(|item| ("microphone", item));
     let gps = config.gps.iter().map(|device| &device.source).enumerate().map(|item| ("gps", item));
     let ranges = config.range.iter().map(|device| &device.source).enumerate().map(|item| ("range", item));
     for (list, (n, source)) in cameras.chain(microphones).chain(gps).chain(ranges) {
         let DeviceSource::At(address) = source else { continue };
-        if address.trim() != address || address.is_empty() || address.len() > MAX_ADDRESS || address.contains(char::is_control)
+        if address.trim() != address
+            || address.is_empty()
+            || address.len() > MAX_ADDRESS
+            || address.contains(char::is_control)
         {
             found.push(Violation {
                 path: Path::default().key(list).index(n).key("source"),

@@ -4,7 +4,7 @@
 //! supervisor notices its end, a panic, and a silence longer than its own pace allows; revokes the lease *before* it
 //! stops or replaces the thread, so that nothing of an old thread can arrive behind what a new one says; and starts it
 //! again after a pause that grows. A thread that does not come back, because a call into a library never returns, is
-//! abandoned and replaced. Every change of state is a [`LinkState`], which enters the world through the door, is
+//! abandoned and replaced. Every change of state is a [`LinkState`](waywarden_components::device::LinkState), which enters the world through the door, is
 //! journalled and replayed.
 //!
 //! What is not there is waited for, as often as it takes: a cable may be plugged in at any time. What is there and
@@ -17,8 +17,6 @@ mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use waywarden_components::prelude::*;
 
 pub use lease::{Lease, Over};
 pub use watch::{Supervisor, install_nudge};

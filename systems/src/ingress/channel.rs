@@ -57,7 +57,8 @@ pub fn channel(stream: StreamId, capacity: usize, policy: DropPolicy, wake: Wake
     let dropped = Arc::new(AtomicU64::new(0));
     let (said, states) = bounded(WAITING_STATES);
     let sent = Arc::new(AtomicU64::new(0));
-    let outlet = Outlet { sender, receiver: receiver.clone(), states: said, sent, dropped: dropped.clone(), policy, wake };
+    let outlet =
+        Outlet { sender, receiver: receiver.clone(), states: said, sent, dropped: dropped.clone(), policy, wake };
     (outlet, Inlet { stream, policy, receiver, states, dropped })
 }
 
@@ -105,13 +106,13 @@ impl Outlet {
 
 impl Inlet {
     /// Items that were dropped since the last call, if any.
-    pub(super) fn take_dropped(&self) -> Option<Payload> {
+    pub(crate) fn take_dropped(&self) -> Option<Payload> {
         let count = self.dropped.swap(0, Ordering::Relaxed);
         (count > 0).then_some(Payload::Dropped { policy: self.policy, count })
     }
 
     /// What waits now, in the order in which it was sent; what arrives meanwhile waits for the next tick.
-    pub(super) fn drain(&self) -> Vec<Delivery> {
+    pub(crate) fn drain(&self) -> Vec<Delivery> {
         let samples = self.receiver.try_iter().take(self.receiver.len());
         let mut waiting: Vec<_> = samples.chain(self.states.try_iter().take(self.states.len())).collect();
         waiting.sort_unstable_by_key(|delivery| delivery.order);

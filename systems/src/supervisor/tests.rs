@@ -2,15 +2,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use waywarden_components::prelude::*;
 
 use super::*;
 use crate::clock::boottime;
 use crate::ingress::{Inlet, channel, wake};
 
+/// What a driver does from one start to its end.
+type Act = fn(&Lease) -> Result<(), DriverError>;
+
 /// Does what its script says for the nth start, and the last entry for all others.
 struct Scripted {
     starts: AtomicUsize,
-    script: Vec<fn(&Lease) -> Result<(), DriverError>>,
+    script: Vec<Act>,
 }
 
 impl Driver for Scripted {
@@ -76,7 +80,7 @@ fn links(heard: &[Payload]) -> Vec<String> {
     heard.iter().filter_map(word).collect()
 }
 
-fn supervise(script: Vec<fn(&Lease) -> Result<(), DriverError>>, until: impl Fn(&[Payload]) -> bool) -> Vec<Payload> {
+fn supervise(script: Vec<Act>, until: impl Fn(&[Payload]) -> bool) -> Vec<Payload> {
     let (task, inlet) = task(Arc::new(Scripted { starts: AtomicUsize::new(0), script }));
     let supervisor = Supervisor::start(vec![task], quick()).unwrap();
     let heard = hear(&inlet, until);
@@ -96,10 +100,7 @@ fn delivers_again(heard: &[Payload]) -> bool {
 
 #[test]
 fn what_fails_is_started_again_with_the_reason() {
-    let heard = supervise(
-        vec![|_| Err(DriverError::Failed("no answer".to_owned())), deliver],
-        delivers_again,
-    );
+    let heard = supervise(vec![|_| Err(DriverError::Failed("no answer".to_owned())), deliver], delivers_again);
     assert_eq!(links(&heard), ["connecting", "lost: no answer", "connected"]);
     assert!(heard.contains(&Payload::Described("works".to_owned())));
 }

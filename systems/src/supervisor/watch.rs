@@ -91,10 +91,20 @@ struct Watched {
 }
 
 enum State {
-    Running { held: Held, thread: JoinHandle<()>, since: Mono },
+    Running {
+        held: Held,
+        thread: JoinHandle<()>,
+        since: Mono,
+    },
     /// Its lease is over, and it has until then to come back.
-    Ending { thread: JoinHandle<()>, until: Mono, why: String },
-    Waiting { until: Mono },
+    Ending {
+        thread: JoinHandle<()>,
+        until: Mono,
+        why: String,
+    },
+    Waiting {
+        until: Mono,
+    },
     Done,
 }
 
@@ -277,7 +287,9 @@ impl Watched {
         let pause = if self.failures.len() >= settings.failures {
             let (times, window, rest) = (self.failures.len(), settings.window.as_secs(), settings.rest.as_secs());
             self.recovered(settings);
-            self.say(LinkState::Failed(format!("failed {times} times in {window} s, tried again after {rest} s: {why}")));
+            self.say(LinkState::Failed(format!(
+                "failed {times} times in {window} s, tried again after {rest} s: {why}"
+            )));
             settings.rest
         } else {
             self.say(LinkState::Lost(why.to_owned()));
