@@ -13,15 +13,19 @@ pub mod download;
 pub mod drive;
 pub mod engines;
 pub mod failure;
+pub mod last_words;
 pub mod live;
 pub mod logging;
 pub mod pools;
 pub mod progress;
+pub mod reload;
 pub mod render;
 pub mod report;
 pub mod session_info;
 pub mod sessions;
+pub mod signals;
 pub mod simulated;
+pub mod systemd;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -27,6 +27,7 @@ mod resample;
 pub mod retire;
 pub mod road_plane;
 pub mod session;
+pub mod settings;
 pub mod simulate;
 #[cfg(feature = "sound")]
 pub mod sound;
