@@ -6,7 +6,7 @@ use std::time::Duration;
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{Inlet, Wake, channel};
 use waywarden_systems::simulate::Drive;
-use waywarden_systems::supervisor::{Driver, Supervisor, SupervisorSettings, Task};
+use waywarden_systems::supervisor::{self, Driver, Supervisor, SupervisorSettings, Task, Tried};
 
 use crate::config::{Config, DeviceSource};
 use crate::failure::Failure;
@@ -64,6 +64,21 @@ impl Devices {
         self.start.now();
         Ok(RunningDevices(Supervisor::start(self.tasks, self.settings)?))
     }
+}
+
+/// Tries every device of a config, each until it has delivered for a second.
+///
+/// # Errors
+/// When one cannot be simulated as it is set, or this build has no driver for it.
+pub fn try_out(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let drive = simulated::drive(config)?;
+    let start = Start::default();
+    let mut devices = Vec::new();
+    for spec in config.streams().iter().filter(|spec| spec.kind != StreamKind::Truth) {
+        devices.push((spec.name.clone(), driver(config, spec, &drive, &start)?));
+    }
+    start.now();
+    Ok(supervisor::try_out(devices, Duration::from_secs(1), Duration::from_secs(6))?)
 }
 
 impl RunningDevices {
