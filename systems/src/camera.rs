@@ -151,7 +151,9 @@ pub fn gate(
     let mut fresh: Vec<_> = frames.iter_mut().filter(|(.., score)| **score == GateScore::Pending).collect();
     fresh.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, mut score) in fresh {
-        let Some((_, link, mut gate)) = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream) else { continue };
+        let Some((_, link, mut gate)) = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream) else {
+            continue;
+        };
         *score = match thumbnail {
             Thumbnail::Ready { width, height, luma } if gate::has_its_size(&mut gate, (*width, *height), link) => {
                 gate::judge(&mut gate, luma, stamp.captured, &settings)
@@ -164,3 +166,6 @@ pub fn gate(
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,8 +76,13 @@ mod tests {
 
     fn compress(set: impl FnOnce(&mut turbojpeg::Compressor)) -> Vec<u8> {
         let pixels: Vec<u8> = (0..128 * 96 * 3).map(|n| (n * n % 253) as u8).collect();
-        let image =
-            turbojpeg::Image { pixels: &pixels[..], width: 128, pitch: 384, height: 96, format: turbojpeg::PixelFormat::RGB };
+        let image = turbojpeg::Image {
+            pixels: &pixels[..],
+            width: 128,
+            pitch: 384,
+            height: 96,
+            format: turbojpeg::PixelFormat::RGB,
+        };
         let mut compressor = turbojpeg::Compressor::new().unwrap();
         set(&mut compressor);
         compressor.compress_to_vec(image).unwrap()

@@ -74,7 +74,8 @@ impl Stills {
     fn check(&mut self, path: &Path) -> Result<Bytes, ImportError> {
         let bytes = std::fs::read(path).map_err(|source| ImportError::io(path, Place::Whole, source))?;
         let bad = |place, what: String| ImportError::bad(path, place, what, HINT);
-        let length = mjpeg::length(&bytes).map_err(|broken| bad(Place::Byte(broken.offset as u64), broken.what.into()))?;
+        let length =
+            mjpeg::length(&bytes).map_err(|broken| bad(Place::Byte(broken.offset as u64), broken.what.into()))?;
         let header = turbojpeg::read_header(&bytes).map_err(|error| bad(Place::Whole, error.to_string()))?;
         if header.width as u64 * header.height as u64 > MAX_PIXELS {
             return Err(bad(Place::Whole, format!("is {}x{} pixels large", header.width, header.height)));

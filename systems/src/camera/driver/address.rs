@@ -87,10 +87,7 @@ mod tests {
         for other in [dev.join("ttyUSB0").to_str().unwrap(), "", "../usb-Gone", "by-id/usb-Gone"] {
             assert!(matches!(find(&dev, other), Err(DriverError::Failed(_))), "{other}");
         }
-        assert_eq!(
-            names(&dev).first(),
-            Some(&("usb-Maker_Cam_12345678-video-index0".to_owned(), dev.join("video12")))
-        );
+        assert_eq!(names(&dev).first(), Some(&("usb-Maker_Cam_12345678-video-index0".to_owned(), dev.join("video12"))));
         assert_eq!(names(&dev).len(), 2);
     }
 }

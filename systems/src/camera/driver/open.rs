@@ -264,7 +264,11 @@ fn nokhwa_format(format: PictureFormat) -> FrameFormat {
 fn layout(device: &Device, choice: Choice) -> std::io::Result<Layout> {
     let set = device.format()?;
     let Some(format) = PictureFormat::from_fourcc(set.fourcc.repr) else {
-        return Err(std::io::Error::other(format!("it was set to {}, and stands at {}", choice.format.name(), set.fourcc)));
+        return Err(std::io::Error::other(format!(
+            "it was set to {}, and stands at {}",
+            choice.format.name(),
+            set.fourcc
+        )));
     };
     let row = match format {
         PictureFormat::Mjpeg | PictureFormat::Raw(RawFormat::Nv12) => set.width,
