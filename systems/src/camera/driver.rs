@@ -127,6 +127,9 @@ impl Driver for V4l2Camera {
                 Err(_) if lease.is_over() => return Err(Over.into()),
                 Err(error) => return Err(explain(&path, "to give pictures", &error)),
             };
+            if picture.left_over {
+                continue;
+            }
             // It is open when it delivers: starting a camera is the part that fails.
             if !std::mem::replace(&mut open, true) {
                 lease.opened(&what, pace(fps))?;

@@ -54,7 +54,8 @@ fn what_is_broken_or_of_another_size_is_counted_and_used_by_nobody() {
     no_tables[at + 1] = 0xEE;
     let half = whole.slice(..whole.len() / 2);
     let mixed = Bytes::from([&whole[..whole.len() / 2], &other[other.len() / 2..]].concat());
-    let unusable = [half, mixed, whole.slice(..whole.len() - 2), Bytes::new(), Bytes::from_static(b"GIF89a"), no_tables.into()];
+    let unusable =
+        [half, mixed, whole.slice(..whole.len() - 2), Bytes::new(), Bytes::from_static(b"GIF89a"), no_tables.into()];
 
     let mut world = world();
     let used = |(score, lane): (GateScore, bool)| (score.accepted(), lane);

@@ -12,7 +12,7 @@ fn layout(format: PictureFormat) -> Layout {
 }
 
 fn picture(bytes: &[u8], damaged: bool) -> Picture<'_> {
-    Picture { bytes, captured: Mono(1), damaged }
+    Picture { bytes, captured: Mono(1), damaged, left_over: false }
 }
 
 fn jpeg(side: usize) -> Bytes {
