@@ -45,7 +45,7 @@ impl CloserLook {
 
 impl Plugin for CameraPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.gate).insert_resource(CloserLook(self.classical_lanes_hz));
+        self.apply(app.world_mut());
         app.init_resource::<ModelStatus>().state_resource::<ModelStatus>();
         app.state::<Thumbnail>()
             .payload::<LaneFeatures>("made of nothing but the frame and the camera's geometry, and gone with its tick")
@@ -55,6 +55,14 @@ impl Plugin for CameraPlugin {
             .exempt::<CloserLook>("the config, which the session holds")
             .exempt::<LookAhead>("pure functions of frames, called early");
         app.add_systems(Sense, (capture, gate).chain());
+    }
+}
+
+impl CameraPlugin {
+    /// Puts its settings in force.
+    pub fn apply(&self, world: &mut World) {
+        world.insert_resource(self.gate);
+        world.insert_resource(CloserLook(self.classical_lanes_hz));
     }
 }
 

@@ -24,6 +24,7 @@ pub mod replay;
 pub mod retire;
 pub mod road_plane;
 pub mod session;
+pub mod settings;
 pub mod simulate;
 pub mod supervisor;
 pub mod tick;
