@@ -114,6 +114,29 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
             return Ok(Arc::new(SimulatedDriver::new(simulated::device(config, spec, drive)?, start.clone())));
         }
     };
+    #[cfg(feature = "camera")]
+    if let Some(camera) = config.camera.iter().find(|camera| camera.name == spec.name) {
+        return Ok(Arc::new(v4l2_camera(camera, address)));
+    }
     Err(Failure::bad_input(format!("{}: this build has no driver for {address}", spec.name))
         .hint("source = \"simulated\" needs none"))
+}
+
+/// A camera of this computer.
+#[cfg(feature = "camera")]
+fn v4l2_camera(camera: &crate::config::Camera, address: &str) -> waywarden_systems::camera::driver::V4l2Camera {
+    use waywarden_systems::camera::driver::{PictureFormat, V4l2Camera, Wanted};
+    use waywarden_systems::camera::raw::RawFormat;
+
+    use crate::config::CameraFormat;
+    let format = match camera.format {
+        CameraFormat::Auto => None,
+        CameraFormat::Mjpeg => Some(PictureFormat::Mjpeg),
+        CameraFormat::Yuyv => Some(PictureFormat::Raw(RawFormat::Yuyv)),
+        CameraFormat::Nv12 => Some(PictureFormat::Raw(RawFormat::Nv12)),
+        CameraFormat::Rgb => Some(PictureFormat::Raw(RawFormat::Rgb)),
+        CameraFormat::Bgr => Some(PictureFormat::Raw(RawFormat::Bgr)),
+    };
+    let wanted = Wanted { format, width: camera.width, height: camera.height, fps: camera.fps };
+    V4l2Camera { address: address.to_owned(), wanted }
 }
