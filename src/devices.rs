@@ -10,7 +10,7 @@ use waywarden_systems::microphone::AlsaMicrophone;
 use waywarden_systems::simulate::Drive;
 #[cfg(feature = "sound")]
 use waywarden_systems::speaker::{Voice, speaker};
-use waywarden_systems::supervisor::{Driver, Supervisor, SupervisorSettings, Task};
+use waywarden_systems::supervisor::{self, Driver, Supervisor, SupervisorSettings, Task, Tried};
 
 use crate::config::{Config, DeviceSource};
 use crate::failure::Failure;
@@ -90,6 +90,21 @@ impl Devices {
     }
 }
 
+/// Tries every device of a config, each until it has delivered for a second.
+///
+/// # Errors
+/// When one cannot be simulated as it is set, or this build has no driver for it.
+pub fn try_out(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let drive = simulated::drive(config)?;
+    let start = Start::default();
+    let mut devices = Vec::new();
+    for spec in config.streams().iter().filter(|spec| spec.kind != StreamKind::Truth) {
+        devices.push((spec.name.clone(), driver(config, spec, &drive, &start)?));
+    }
+    start.now();
+    Ok(supervisor::try_out(devices, Duration::from_secs(1), Duration::from_secs(6))?)
+}
+
 impl RunningDevices {
     /// Ends them. One whose thread hangs in a library is left behind, and ends with the program.
     pub fn stop(self) {
@@ -124,6 +139,12 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
         }
     };
     match &spec.kind {
+        #[cfg(feature = "camera")]
+        StreamKind::Camera { .. } => {
+            if let Some(camera) = config.camera.iter().find(|camera| camera.name == spec.name) {
+                return Ok(Arc::new(v4l2_camera(camera, address)));
+            }
+        }
         #[cfg(feature = "sound")]
         StreamKind::Microphone => {
             let asked = config.microphone.iter().find(|microphone| microphone.name == spec.name);
@@ -134,6 +155,25 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
     }
     Err(Failure::bad_input(format!("{}: this build has no driver for {address}", spec.name))
         .hint("source = \"simulated\" needs none"))
+}
+
+/// A camera of this computer.
+#[cfg(feature = "camera")]
+fn v4l2_camera(camera: &crate::config::Camera, address: &str) -> waywarden_systems::camera::driver::V4l2Camera {
+    use waywarden_systems::camera::driver::{PictureFormat, V4l2Camera, Wanted};
+    use waywarden_systems::camera::raw::RawFormat;
+
+    use crate::config::CameraFormat;
+    let format = match camera.format {
+        CameraFormat::Auto => None,
+        CameraFormat::Mjpeg => Some(PictureFormat::Mjpeg),
+        CameraFormat::Yuyv => Some(PictureFormat::Raw(RawFormat::Yuyv)),
+        CameraFormat::Nv12 => Some(PictureFormat::Raw(RawFormat::Nv12)),
+        CameraFormat::Rgb => Some(PictureFormat::Raw(RawFormat::Rgb)),
+        CameraFormat::Bgr => Some(PictureFormat::Raw(RawFormat::Bgr)),
+    };
+    let wanted = Wanted { format, width: camera.width, height: camera.height, fps: camera.fps };
+    V4l2Camera { address: address.to_owned(), wanted }
 }
 
 /// The loudspeaker, if the config names one. What it says of itself goes to the log alone: it brings no samples, so it is

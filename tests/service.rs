@@ -108,6 +108,9 @@ fn systemd_hears_that_it_is_ready_that_it_lives_and_that_it_ends() {
 fn a_config_read_anew_is_in_force_at_once_recorded_and_replayed_from_every_segment() {
     let dir = folder();
     let path = dir.path().join("config.toml");
+    // A gate that lets through only what it must.
+    let first = format!("{CONFIG}[gate]\nthreshold = 255.0\n");
+    std::fs::write(&path, &first).unwrap();
     let mut child = start_after(dir.path(), "", &RUN);
     let session = until("a session", || sessions(dir.path()).pop());
     until("a second segment", || (segments(&session) >= 2).then_some(()));
@@ -131,7 +134,7 @@ fn a_config_read_anew_is_in_force_at_once_recorded_and_replayed_from_every_segme
 
     let told = notices(&session);
     assert_eq!(told.len(), 3, "{told:?}");
-    assert_eq!(told[0], "config: read anew: gate.threshold from 3.0 to 0.0");
+    assert_eq!(told[0], "config: read anew: gate.threshold from 255.0 to 0.0");
     assert!(told[1].starts_with("config: not taken, the one before stays: ") && told[1].contains("gate.threshold"));
     assert!(told[2].contains("record.flush_ms cannot be changed while it runs"));
     verify(dir.path(), &[]);
@@ -144,7 +147,7 @@ fn a_config_read_anew_is_in_force_at_once_recorded_and_replayed_from_every_segme
         let out = waywarden(dir.path(), &[&args[..], more].concat()).done().out;
         serde_json::from_str::<serde_json::Value>(out.lines().last().unwrap()).unwrap()["digest"].clone()
     };
-    std::fs::write(&path, CONFIG).unwrap();
+    std::fs::write(&path, first).unwrap();
     assert_ne!(digest(&[]), digest(&["--config", "config.toml"]));
 }
 

@@ -38,11 +38,11 @@ fn sine(n: u64) -> i16 {
 }
 
 /// Says something into the device, as unevenly as a network brings it: out of order, with a piece missing.
-fn play() {
+fn play() -> ! {
     let (driver, voice) = speaker("out", Duration::from_millis(400));
     let (outlet, _inlet) = channel(StreamId::APP, 1, DropPolicy::KeepNewest, wake().0);
     let task = Task { name: "speaker".to_owned(), driver: Arc::new(driver), outlet };
-    let supervisor = Supervisor::start(vec![task], SupervisorSettings::default()).unwrap();
+    let _supervisor = Supervisor::start(vec![task], SupervisorSettings::default()).unwrap();
     let begin = Instant::now();
     let mut n = 0;
     while begin.elapsed() < LENGTH {
@@ -58,7 +58,8 @@ fn play() {
             n += 1;
         }
     }
-    supervisor.stop(Duration::from_secs(5));
+    // Nothing is closed: ALSA's `file` insists on a device that has taken everything, or aborts.
+    std::process::exit(0);
 }
 
 fn fifo(dir: &Path) -> File {
@@ -115,7 +116,7 @@ fn is_sine(sound: &[f32]) -> bool {
 #[test]
 fn a_voice_is_heard_through_a_device_of_another_rate_and_format() {
     if std::env::var_os(PLAYS).is_some() {
-        return play();
+        play();
     }
     let dir = tempfile::tempdir().unwrap();
     let fifo = fifo(dir.path());
