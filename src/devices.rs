@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{Inlet, Wake, channel};
+use waywarden_systems::serial::SerialDevice;
 use waywarden_systems::simulate::Drive;
 use waywarden_systems::supervisor::{Driver, Supervisor, SupervisorSettings, Task};
 
@@ -99,6 +100,24 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
             return Ok(Arc::new(SimulatedDriver::new(simulated::device(config, spec, drive)?, start.clone())));
         }
     };
+    if let StreamKind::Gps { .. } | StreamKind::Range { .. } = spec.kind {
+        return serial(config, spec, address);
+    }
     Err(Failure::bad_input(format!("{}: this build has no driver for {address}", spec.name))
         .hint("source = \"simulated\" needs none"))
+}
+
+/// The driver of a satellite receiver or range finder.
+fn serial(config: &Config, spec: &StreamSpec, address: &str) -> Result<Arc<dyn Driver>, Failure> {
+    let gps = config.gps.iter().map(|gps| (&gps.name, gps.baud, gps.rate_hz));
+    let range = config.range.iter().map(|range| (&range.name, range.baud, range.rate_hz));
+    let (_, baud, rate_hz) = gps
+        .chain(range)
+        .find(|(name, ..)| **name == spec.name)
+        .ok_or_else(|| Failure::running(format!("stream {} is not in the config", spec.name)))?;
+    let device = address.parse().and_then(|address| SerialDevice::new(address, baud, rate_hz));
+    let device = device.map_err(|error| {
+        Failure::bad_input(format!("{}: {error}", spec.name)).hint("`waywarden devices` lists what is there")
+    })?;
+    Ok(Arc::new(device))
 }

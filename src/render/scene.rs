@@ -146,7 +146,7 @@ impl Director {
         for (id, health) in &found.health {
             self.health(*id, health);
         }
-        for (_, fix) in &found.fixes {
+        for (_, fix) in found.fixes.iter().filter(|(_, fix)| fix.validity == FixValidity::Valid) {
             self.status.speed_mps = fix.speed_mps.map(|speed| (speed, tick.now));
         }
         for (_, reading) in found.ranges.iter().filter(|(_, reading)| reading.validity == RangeValidity::Valid) {

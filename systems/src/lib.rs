@@ -23,6 +23,7 @@ pub mod registry;
 pub mod replay;
 pub mod retire;
 pub mod road_plane;
+pub mod serial;
 pub mod session;
 pub mod simulate;
 pub mod supervisor;
