@@ -97,7 +97,10 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
         Some(DeviceSource::At(address)) => address,
         // The truth is what the simulation knows.
         Some(DeviceSource::Simulated) | None => {
-            return Ok(Arc::new(SimulatedDriver::new(simulated::device(config, spec, drive)?, start.clone())));
+            return Ok(Arc::new(SimulatedDriver::new(
+                simulated::device(config, spec, drive, simulated::today())?,
+                start.clone(),
+            )));
         }
     };
     if let StreamKind::Gps { .. } | StreamKind::Range { .. } = spec.kind {

@@ -57,6 +57,11 @@ impl Wire {
         Self { port, _end: end, next: Box::new(next), waiting: None, begin: boottime(), written: Vec::new() }
     }
 
+    /// From now on somebody else speaks, from the beginning.
+    fn hand_over(&mut self, next: impl FnMut() -> TimedItem + 'static) {
+        (self.next, self.waiting, self.begin) = (Box::new(next), None, boottime());
+    }
+
     fn say(&mut self, bytes: &[u8]) {
         self.port.write_all(bytes).unwrap();
         self.written.extend(bytes);
@@ -163,7 +168,15 @@ impl Run {
         assert!(summary["verified"]["ticks"].as_u64().unwrap() > 50, "{summary}");
         let mut findings = Findings::open(&session).unwrap();
         let ticks = std::iter::from_fn(|| findings.read().unwrap()).collect();
-        Recorded { outcome, summary, ticks, session, wires: self.wires, _dir: self.dir }
+        Recorded { outcome, summary, ticks, session, run: self }
+    }
+}
+
+impl Drop for Run {
+    /// A test that fails leaves nobody behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -173,8 +186,7 @@ struct Recorded {
     summary: serde_json::Value,
     ticks: Vec<TickFindings>,
     session: PathBuf,
-    wires: Vec<Wire>,
-    _dir: tempfile::TempDir,
+    run: Run,
 }
 
 impl Recorded {
@@ -234,23 +246,28 @@ fn a_receiver_and_a_range_finder_are_recorded_and_replay() {
     // Nobody speaks before both are open: what was said earlier is forgotten.
     run.silent = true;
     run.until("both ports", |run| run.log().matches("waiting for the first sample").count() == 2);
-    run.wires[0].say(b"07.038,N,01131.000,E,1,08,0.9*5A\r\n");
+    // The rest of a line, and one that is made of the beginning of one and the end of another.
+    run.wires[0].say(b"07.038,N,01131.000,E,1,08,0.9*5A\r\n$GPGGA,1200,01131.000,E*29\r\n");
     run.wires[1].say(&[0x59, 0x64, 0x00, 0xe8]);
-    run.wires.iter_mut().for_each(|wire| wire.begin = boottime());
-    run.wires[0] = Wire { next: Box::new(receiver()), waiting: None, ..run.wires.remove(0) };
-    run.wires.swap(0, 1);
+    run.wires[0].hand_over(receiver());
+    run.wires[1].hand_over(range_finder());
     run.silent = false;
     run.go_on_for(Duration::from_secs(3));
-    let gps = run.wires.len() - 1;
-    run.until("the end of a sentence", |run| run.wires[gps].written.ends_with(b"\r\n"));
-    (0..3).for_each(|_| run.wires[gps].say(CORRUPT));
+    run.until("the end of a sentence", |run| run.wires[0].written.ends_with(b"\r\n"));
+    (0..3).for_each(|_| run.wires[0].say(CORRUPT));
     run.go_on_for(Duration::from_secs(1));
     let recorded = run.end();
 
     let received = recorded.bytes(1);
-    assert!(recorded.wires[gps].written.starts_with(&received) && received.len() > 3000, "{}", received.len());
+    let written = &recorded.run.wires[0].written;
+    let same = written.iter().zip(&received).take_while(|(written, received)| written == received).count();
+    let piece = |bytes: &[u8]| String::from_utf8_lossy(&bytes[same..bytes.len().min(same + 80)]).into_owned();
+    assert_eq!(same, received.len(), "received {:?}, written {:?}", piece(&received), piece(written));
+    assert!(same > 3000, "{same}");
     let (mut good, mut bad, mut ignored) = (0, 0, 0);
-    NmeaReader::default().read(&received, |event| match event {
+    let mut reader = NmeaReader::default();
+    reader.resync(|_| ());
+    reader.read(&received, |event| match event {
         NmeaEvent::Good(_) => good += 1,
         NmeaEvent::Bad(_) => bad += 1,
         NmeaEvent::Ignored => ignored += 1,
@@ -258,8 +275,8 @@ fn a_receiver_and_a_range_finder_are_recorded_and_replay() {
     });
     let state: GpsState = recorded.last(1);
     assert_eq!((state.good, state.bad, state.ignored), (good, bad, ignored));
-    assert_eq!(bad, 3, "the corrupt ones, and not the half first line");
-    assert!(state.stray_bytes >= 32, "{state:?}");
+    assert_eq!(bad, 3, "the corrupt ones, and not what was cut before");
+    assert_eq!(state.stray_bytes, 32 + 26);
     assert_eq!(recorded.summary["fixes"], state.fixes);
     assert!(state.fixes >= 20 && state.doubtful == 0, "{state:?}");
     assert_eq!(recorded.fixes().count() as u64, state.fixes);
@@ -306,7 +323,7 @@ fn silence_is_noticed_and_what_is_unplugged_is_found_again() {
     assert!(back.since(plugged) < BACK + BUSY, "{:?}", back.since(plugged));
     let described = |input: &Input| matches!(&input.payload, Payload::Described(what) if what.contains("Bd found by"));
     assert_eq!(recorded.inputs(1).filter(|input| described(input)).count(), 2);
-    assert!(recorded.fixes().count() > 3);
+    assert!(recorded.fixes().count() >= 3);
 }
 
 #[test]
@@ -323,9 +340,8 @@ fn a_binary_receiver_is_named() {
         n += 1;
         TimedItem { at: Mono(n * 100_000_000), payload: Payload::Serial(frame.clone().into()) }
     };
-    let mut run = Run::start("range = []\n[[gps]]\nsource = \"DIR/gps\"\n", |dir| {
-        vec![Wire::plug(&dir.join("gps"), says)]
-    });
+    let mut run =
+        Run::start("range = []\n[[gps]]\nsource = \"DIR/gps\"\n", |dir| vec![Wire::plug(&dir.join("gps"), says)]);
     run.until_told("gps: fault: speaks UBX: switch it to NMEA");
     let recorded = run.end();
     let described = |input: &Input| matches!(&input.payload, Payload::Described(what) if what.contains("its UBX"));
@@ -403,5 +419,6 @@ fn gpsd_is_a_receiver_and_nonsense_is_used_by_nobody() {
     let range: RangeState = recorded.last(2);
     assert!(range.valid >= 5 && range.invalid >= 6 * range.valid, "{range:?}");
     assert_eq!(range.distance_m, Some(5.0));
-    assert!(recorded.readings().all(|reading| (reading.validity == RangeValidity::Valid) == (reading.distance_m == 5.0 && reading.strength == Some(500))));
+    let usable = |reading: &RangeReading| reading.distance_m == 5.0 && reading.strength == Some(500);
+    assert!(recorded.readings().all(|reading| (reading.validity == RangeValidity::Valid) == usable(reading)));
 }

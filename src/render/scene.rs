@@ -143,6 +143,8 @@ impl Director {
             self.truths.extend(truth.lane.map(|lane| (at, lane)));
         }
         let Some(found) = &tick.found else { return };
+        // Satellites know the date better than the computer.
+        self.utc = found.date.or(self.utc);
         for (id, health) in &found.health {
             self.health(*id, health);
         }

@@ -33,7 +33,7 @@ fn rank(source: UtcSource) -> u8 {
 
 /// What is to be said of a change: only of jumps, and when a date is there that was not.
 fn news(before: Option<UtcOffset>, now: UtcOffset, utc_nanos: Option<i64>) -> Option<String> {
-    let date = DateTime::from_timestamp_nanos(utc_nanos?).naive_utc();
+    let date = DateTime::from_timestamp(utc_nanos?.div_euclid(1_000_000_000), 0)?.naive_utc();
     let source = name(now.source);
     let Some(before) = before else {
         return (now.source == UtcSource::Gps).then(|| format!("the date is {date} UTC, by {source}"));
