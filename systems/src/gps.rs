@@ -41,7 +41,8 @@ impl Default for GpsPlugin {
 
 impl Plugin for GpsPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(GpsSettings { max_wait: self.max_wait }).init_resource::<Token<GpsFix>>();
+        self.apply(app.world_mut());
+        app.init_resource::<Token<GpsFix>>();
         app.register_required_components::<GpsReceiver, GpsReader>();
         app.state::<GpsFix>()
             .state::<GpsState>()
@@ -49,6 +50,13 @@ impl Plugin for GpsPlugin {
             .exempt::<GpsSettings>("the config, which the session holds")
             .exempt::<Token<GpsFix>>("declares access, holds nothing");
         app.add_systems(Sense, parse).add_systems(Understand, tell_time);
+    }
+}
+
+impl GpsPlugin {
+    /// Puts its settings in force.
+    pub fn apply(&self, world: &mut World) {
+        world.insert_resource(GpsSettings { max_wait: self.max_wait });
     }
 }
 

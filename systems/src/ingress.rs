@@ -20,6 +20,7 @@ use crate::devices::DeviceIndex;
 use crate::jobs::{Arrivals, JobRunner};
 use crate::record::Recorder;
 use crate::registry::Register;
+use crate::settings;
 use crate::tick::Activity;
 
 /// What a tick is given.
@@ -147,6 +148,8 @@ fn admit(world: &mut World, input: &Input) {
         Payload::Utc(utc) => date::set(world, *utc),
         Payload::Seed(seed) => world.insert_resource(RandomSeed(*seed)),
         Payload::Boundary { segment, .. } => write(world, SegmentStarted { segment: *segment }),
+        Payload::Config(toml) => settings::change(world, toml),
+        Payload::Notice(notice) => write(world, notice.clone()),
         Payload::Shutdown => write(world, ShutdownRequested),
     }
 }
