@@ -109,7 +109,12 @@ impl Command {
             Self::Check(args) => args.config.as_deref(),
             Self::Doctor(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
-            Self::Devices(_) | Self::Init(_) | Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
+            Self::Devices(_)
+            | Self::Init(_)
+            | Self::Inspect(_)
+            | Self::Compare(_)
+            | Self::Report(_)
+            | Self::Render(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@ use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{Inlet, Wake, channel};
 #[cfg(feature = "sound")]
 use waywarden_systems::microphone::AlsaMicrophone;
+use waywarden_systems::serial::SerialDevice;
 use waywarden_systems::simulate::Drive;
 #[cfg(feature = "sound")]
 use waywarden_systems::speaker::{Voice, speaker};
@@ -135,7 +136,10 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
         Some(DeviceSource::At(address)) => address,
         // The truth is what the simulation knows.
         Some(DeviceSource::Simulated) | None => {
-            return Ok(Arc::new(SimulatedDriver::new(simulated::device(config, spec, drive)?, start.clone())));
+            return Ok(Arc::new(SimulatedDriver::new(
+                simulated::device(config, spec, drive, simulated::today())?,
+                start.clone(),
+            )));
         }
     };
     match &spec.kind {
@@ -151,10 +155,26 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
             let rate = asked.map(|microphone| microphone.rate_hz).filter(|&rate| rate > 0);
             return Ok(Arc::new(AlsaMicrophone::new(address, rate)));
         }
+        StreamKind::Gps { .. } | StreamKind::Range { .. } => return serial(config, spec, address),
         _ => {}
     }
     Err(Failure::bad_input(format!("{}: this build has no driver for {address}", spec.name))
         .hint("source = \"simulated\" needs none"))
+}
+
+/// The driver of a satellite receiver or range finder.
+fn serial(config: &Config, spec: &StreamSpec, address: &str) -> Result<Arc<dyn Driver>, Failure> {
+    let gps = config.gps.iter().map(|gps| (&gps.name, gps.baud, gps.rate_hz));
+    let range = config.range.iter().map(|range| (&range.name, range.baud, range.rate_hz));
+    let (_, baud, rate_hz) = gps
+        .chain(range)
+        .find(|(name, ..)| **name == spec.name)
+        .ok_or_else(|| Failure::running(format!("stream {} is not in the config", spec.name)))?;
+    let device = address.parse().and_then(|address| SerialDevice::new(address, baud, rate_hz));
+    let device = device.map_err(|error| {
+        Failure::bad_input(format!("{}: {error}", spec.name)).hint("`waywarden devices` lists what is there")
+    })?;
+    Ok(Arc::new(device))
 }
 
 /// A camera of this computer.

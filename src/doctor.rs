@@ -2,7 +2,6 @@
 
 use std::io::{Seek, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 use waywarden_components::prelude::*;
@@ -140,13 +139,19 @@ pub fn disk(folder: &Path, recorded: bool) -> Vec<Check> {
             });
         }
         Err(error) => {
-            return vec![Check::fail("space", format!("{shown}: {error}"), "make the folder, and let this user write there")];
+            return vec![Check::fail(
+                "space",
+                format!("{shown}: {error}"),
+                "make the folder, and let this user write there",
+            )];
         }
     }
     checks.push(match write_speed(folder) {
-        Ok(speed) if speed < SLOW_MB_S => {
-            Check::warn("disk", format!("{shown}: {speed:.0} MB/s"), "cameras may bring more: fewer, smaller or slower ones")
-        }
+        Ok(speed) if speed < SLOW_MB_S => Check::warn(
+            "disk",
+            format!("{shown}: {speed:.0} MB/s"),
+            "cameras may bring more: fewer, smaller or slower ones",
+        ),
         Ok(speed) => Check::ok("disk", format!("{shown}: {speed:.0} MB/s written and on the disk")),
         Err(error) => Check::fail("disk", format!("{shown}: {error}"), "may this user write there?"),
     });
@@ -205,7 +210,9 @@ pub fn models(config: &Config, folder: Option<&Path>) -> Vec<Check> {
                 let by = &engine.identity().engine;
                 match failed {
                     Some(reason) => Check::fail(&name, format!("{model} on {by}: {reason}"), "another model?"),
-                    None => Check::ok(&name, format!("{model} on {by}: {took:.0} ms a run, {:.1} a second", 1000.0 / took)),
+                    None => {
+                        Check::ok(&name, format!("{model} on {by}: {took:.0} ms a run, {:.1} a second", 1000.0 / took))
+                    }
                 }
             }
             (Ok(model), None) => Check::fail(&name, format!("{model} was not loaded"), "please report it"),
@@ -258,6 +265,8 @@ fn may_be_realtime() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

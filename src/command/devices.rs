@@ -2,10 +2,14 @@
 
 use std::io::Write;
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
+#[cfg(feature = "camera")]
 use waywarden_systems::camera::listing::{CameraListing, cameras};
-use waywarden_systems::serial::listing::{SerialListing, serial_ports};
-use waywarden_systems::sound::listing::{SoundListing, microphones, speakers};
+#[cfg(feature = "serial")]
+use waywarden_systems::serial::{SerialListing, serial_ports};
+#[cfg(feature = "sound")]
+use waywarden_systems::sound::{SoundListing, microphones, speakers};
 
 use crate::failure::Failure;
 
@@ -26,45 +30,63 @@ pub struct DevicesArgs {
     pub json: bool,
 }
 
+/// Devices of one kind.
+struct Kind {
+    title: &'static str,
+    json: Value,
+    /// A few lines for each, the first with its name.
+    devices: Vec<Vec<String>>,
+}
+
+impl Kind {
+    #[cfg(any(feature = "camera", feature = "serial", feature = "sound"))]
+    fn new<T: Serialize>(title: &'static str, devices: &[T], lines: impl Fn(&T) -> Vec<String>) -> Self {
+        Self { title, json: json!(devices), devices: devices.iter().map(lines).collect() }
+    }
+}
+
 /// Lists the devices of this computer.
 ///
 /// # Errors
 /// When that cannot be written.
 pub fn run(args: &DevicesArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let (cameras, serial) = (cameras(), serial_ports());
-    let (microphones, speakers) = (microphones(), speakers());
+    let kinds = [
+        #[cfg(feature = "camera")]
+        ("cameras", Kind::new("Cameras", &cameras(), camera)),
+        #[cfg(feature = "sound")]
+        ("microphones", Kind::new("Microphones", &microphones(), |device| sound("source", device))),
+        #[cfg(feature = "sound")]
+        ("speakers", Kind::new("Loudspeakers", &speakers(), |device| sound("device", device))),
+        #[cfg(feature = "serial")]
+        ("serial_ports", Kind::new("Serial ports", &serial_ports(), serial_port)),
+    ];
     if args.json {
-        let listing = json!({
-            "ok": true, "cameras": cameras, "microphones": microphones, "speakers": speakers, "serial_ports": serial,
-        });
+        let mut listing = json!({ "ok": true });
+        kinds.into_iter().for_each(|(name, kind)| listing[name] = kind.json);
         writeln!(out, "{listing}")?;
         return Ok(());
     }
-    section(out, "Cameras", &cameras, camera)?;
-    section(out, "Microphones", &microphones, |device| sound("microphone", device))?;
-    section(out, "Loudspeakers", &speakers, |device| sound("speaker", device))?;
-    section(out, "Serial ports", &serial, serial_port)?;
+    for (_, Kind { title, devices, .. }) in kinds {
+        writeln!(out, "{title}")?;
+        if devices.is_empty() {
+            writeln!(out, "  none")?;
+        }
+        for lines in devices {
+            for (n, line) in lines.iter().enumerate() {
+                writeln!(out, "{}{line}", if n == 0 { "  " } else { "      " })?;
+            }
+        }
+        writeln!(out)?;
+    }
     writeln!(out, "Try those of a config:   waywarden doctor --config FILE")?;
     Ok(())
 }
 
-fn section<T>(out: &mut dyn Write, title: &str, devices: &[T], lines: impl Fn(&T) -> Vec<String>) -> Result<(), Failure> {
-    writeln!(out, "{title}")?;
-    if devices.is_empty() {
-        writeln!(out, "  none")?;
-    }
-    for device in devices {
-        for (n, line) in lines(device).iter().enumerate() {
-            writeln!(out, "{}{line}", if n == 0 { "  " } else { "      " })?;
-        }
-    }
-    writeln!(out)?;
-    Ok(())
-}
-
+#[cfg(feature = "camera")]
 fn camera(camera: &CameraListing) -> Vec<String> {
     let address = camera.by_id.as_deref().unwrap_or(&camera.path);
-    let mut lines = vec![format!("{}: {} ({})", camera.path, camera.name, camera.bus), format!("source = \"{address}\"")];
+    let mut lines =
+        vec![format!("{}: {} ({})", camera.path, camera.name, camera.bus), format!("source = \"{address}\"")];
     for format in camera.formats.iter().filter(|format| format.usable) {
         let sizes: Vec<String> = format
             .sizes
@@ -82,8 +104,8 @@ fn camera(camera: &CameraListing) -> Vec<String> {
     lines
 }
 
-fn sound(kind: &str, device: &SoundListing) -> Vec<String> {
-    let key = if kind == "speaker" { "device" } else { "source" };
+#[cfg(feature = "sound")]
+fn sound(key: &str, device: &SoundListing) -> Vec<String> {
     let mut lines = vec![device.name.clone(), format!("{key} = \"{}\"", device.address)];
     lines.extend(device.taken.clone());
     if !device.problem.is_empty() {
@@ -92,6 +114,7 @@ fn sound(kind: &str, device: &SoundListing) -> Vec<String> {
     lines
 }
 
+#[cfg(feature = "serial")]
 fn serial_port(port: &SerialListing) -> Vec<String> {
     let path = port.path.display().to_string();
     let address = port.by_id.clone().unwrap_or_else(|| path.clone());

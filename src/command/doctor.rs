@@ -53,7 +53,8 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let config = match config {
         Ok(config) => {
-            let name = args.config.as_deref().map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
+            let name =
+                args.config.as_deref().map_or_else(|| "the defaults".to_owned(), |path| path.display().to_string());
             said.say(Check::ok("config", format!("{name}: {} devices", config.names().count())))?;
             config
         }
@@ -64,9 +65,10 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
             return said.end();
         }
     };
-    let folder = args.record.clone().or_else(|| {
-        Some(&config.record.directory).filter(|directory| !directory.is_empty()).map(PathBuf::from)
-    });
+    let folder = args
+        .record
+        .clone()
+        .or_else(|| Some(&config.record.directory).filter(|directory| !directory.is_empty()).map(PathBuf::from));
     for check in doctor::devices(&config) {
         said.say(check)?;
     }

@@ -26,6 +26,7 @@ pub mod replay;
 mod resample;
 pub mod retire;
 pub mod road_plane;
+pub mod serial;
 pub mod session;
 pub mod settings;
 pub mod simulate;
