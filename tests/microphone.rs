@@ -157,8 +157,10 @@ fn feed(mut fifo: File, rate: u32, frame: impl Fn(u64) -> Vec<u8> + Send + 'stat
                     match fifo.write(&bytes) {
                         Ok(count) => assert_eq!(count, bytes.len(), "written in part"),
                         // Full: nobody has opened it yet.
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                        Err(error) => panic!("{error}"),
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+                            break;
+                        }
                     }
                     written += period;
                 }
