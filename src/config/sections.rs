@@ -101,6 +101,8 @@ impl Default for Simulation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gate {
+    /// Whether frames are looked at.
+    pub enabled: bool,
     /// Mean absolute luma difference to the last accepted frame from which a frame is accepted, 0 to 255.
     pub threshold: f64,
     /// Seconds after which a frame is accepted however little has changed.
@@ -109,7 +111,7 @@ pub struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { threshold: 3.0, force_after_s: 1.0 }
+        Self { enabled: true, threshold: 3.0, force_after_s: 1.0 }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct HealthPlugin {
     pub gps_stale: Duration,
     /// Likewise a range finder.
     pub range_stale: Duration,
+    /// Whether frames are looked at.
+    pub gate: bool,
     /// Whether lanes are sought by the classical estimator where there is no segmentation model.
     pub classical_lanes: bool,
     /// Names of the streams, for notices.
@@ -73,6 +75,7 @@ pub fn assess(
             .or_else(|| gate.and_then(judge_frames))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
+            .or_else(|| camera.filter(|_| !plugin.gate).and_then(judge_unseen))
             .or_else(|| camera.and_then(|camera| judge_models(camera, &models, plugin.classical_lanes)))
             .unwrap_or((FunctionState::Active, String::new()));
         if health.state != state || health.reason != reason {
@@ -149,6 +152,11 @@ fn judge_range(range: &RangeState) -> Judgement {
     (read == 0 && (range.bad > MOST_BAD || range.stray_bytes > MOST_STRAY)).then(|| {
         (FunctionState::Fault, "nothing that it says can be read: check `protocol` and the baud rate".to_owned())
     })
+}
+
+fn judge_unseen(camera: &Camera) -> Judgement {
+    (camera.role == CameraRole::Front)
+        .then(|| (FunctionState::Off, "recorded, not looked at: gate.enabled is false".to_owned()))
 }
 
 fn judge_models(camera: &Camera, models: &ModelStatus, classical_lanes: bool) -> Judgement {
