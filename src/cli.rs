@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, compare, import, init, inspect, models, render, replay, report, run, simulate};
+use crate::command::{
+    check, compare, devices, doctor, import, init, inspect, models, render, replay, report, run, simulate,
+};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -70,6 +72,12 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Lists the cameras, microphones, loudspeakers and serial ports of this computer.
+    #[command(after_long_help = devices::EXAMPLES)]
+    Devices(devices::DevicesArgs),
+    /// Looks whether everything is as it should be: config, devices, disk, clock, models, threads.
+    #[command(after_long_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Writes a commented config for this computer.
     #[command(after_long_help = init::EXAMPLES)]
     Init(init::InitArgs),
@@ -99,8 +107,14 @@ impl Command {
             Self::Import(args) => args.config.as_deref(),
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
+            Self::Doctor(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
-            Self::Init(_) | Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
+            Self::Devices(_)
+            | Self::Init(_)
+            | Self::Inspect(_)
+            | Self::Compare(_)
+            | Self::Report(_)
+            | Self::Render(_) => None,
         }
     }
 
@@ -118,6 +132,8 @@ impl Command {
             Self::Report(args) => args.json,
             Self::Render(args) => args.json,
             Self::Check(args) => args.json,
+            Self::Devices(args) => args.json,
+            Self::Doctor(args) => args.json,
         }
     }
 }

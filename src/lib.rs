@@ -19,6 +19,8 @@ pub mod config;
 #[cfg(not(fuzzing))]
 pub mod devices;
 #[cfg(not(fuzzing))]
+pub mod doctor;
+#[cfg(not(fuzzing))]
 pub mod download;
 #[cfg(not(fuzzing))]
 pub mod drive;
