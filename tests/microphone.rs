@@ -1,7 +1,8 @@
 //! A microphone through ALSA: a device of type `file`, fed by a FIFO at the pace of sound.
 //!
 //! cpal's thread reads the FIFO, blocking, so sound goes in as fast as it is written and none is lost on the way: what is
-//! recorded is compared with what was written, sample by sample.
+//! recorded is compared with what was written, sample by sample. It is written a whole period at a time, because ALSA fills
+//! up what it gets less of with silence.
 
 #![cfg(feature = "sound")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use outcome::{PATIENCE, start_after, wait, waywarden};
+use outcome::{PATIENCE, end, start_after, waywarden};
 use waywarden_components::prelude::*;
 use waywarden_systems::session::{Record, SessionReader};
 
@@ -39,7 +40,10 @@ fn fifo(dir: &Path) -> File {
     let path = dir.join("sound");
     mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    OpenOptions::new().read(true).write(true).custom_flags(nonblocking).open(path).unwrap()
+    let fifo = OpenOptions::new().read(true).write(true).custom_flags(nonblocking).open(path).unwrap();
+    // There is always room for more than a period, so that none is written in part.
+    nix::fcntl::fcntl(&fifo, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
+    fifo
 }
 
 /// The device.
@@ -95,7 +99,8 @@ fn links(inputs: &[(Mono, Payload)]) -> Vec<LinkState> {
 
 impl Listener {
     fn session(&self) -> Option<PathBuf> {
-        std::fs::read_dir(self.dir.path().join("rec")).ok()?.next()?.ok().map(|entry| entry.path())
+        let entries = std::fs::read_dir(self.dir.path().join("rec")).ok()?;
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).find(|path| path.is_dir())
     }
 
     /// Waits until what was recorded is as wanted.
@@ -117,12 +122,10 @@ impl Listener {
     /// Ends it in order. Returns all that was recorded, and what it said.
     fn end(mut self) -> (Vec<(Mono, Payload)>, String) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-        assert_eq!(wait(&mut self.child, PATIENCE).code(), Some(0));
+        let said = end(&mut self.child, self.dir.path()).done().err;
         let session = self.session().unwrap();
         let inputs = recorded(&session);
-        let said = std::fs::read_to_string(self.dir.path().join("stderr.txt")).unwrap();
-        let path = session.to_str().unwrap();
-        assert_eq!(waywarden(self.dir.path(), &["replay", path, "--verify"]).code, Some(0));
+        waywarden(self.dir.path(), &["replay", session.to_str().unwrap(), "--verify"]).done();
         (inputs, said)
     }
 }
@@ -134,26 +137,30 @@ struct Feeder {
     ending: Arc<AtomicBool>,
 }
 
-/// Writes `rate` frames a second, each as `frame` gives it.
+/// Writes `rate` frames a second, each as `frame` gives it, a period of 50 ms at a time.
 #[expect(clippy::disallowed_methods, reason = "plays a device in real time")]
 fn feed(mut fifo: File, rate: u32, frame: impl Fn(u64) -> Vec<u8> + Send + 'static) -> Feeder {
     let (pausing, ending) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (paused, ended) = (pausing.clone(), ending.clone());
     let feeding = move || {
         let (mut written, mut heard) = (0u64, Duration::ZERO);
+        let period = u64::from(rate / 20);
         let mut last = Instant::now();
-        let mut rest: Vec<u8> = Vec::new();
         while !ended.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
             let now = Instant::now();
             if !paused.load(Ordering::Relaxed) {
                 heard += now - last;
                 let due = (heard.as_secs_f64() * f64::from(rate)) as u64;
-                (written..due).for_each(|n| rest.extend(frame(n)));
-                written = written.max(due);
-                match fifo.write(&rest) {
-                    Ok(count) => drop(rest.drain(..count)),
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+                while due >= written + period {
+                    let bytes: Vec<u8> = (written..written + period).flat_map(&frame).collect();
+                    match fifo.write(&bytes) {
+                        Ok(count) => assert_eq!(count, bytes.len(), "written in part"),
+                        // Full: nobody has opened it yet.
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                    written += period;
                 }
             }
             last = now;

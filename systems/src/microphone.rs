@@ -10,6 +10,8 @@
 
 mod convert;
 pub mod intake;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 use std::time::Duration;
@@ -77,25 +79,15 @@ impl Driver for AlsaMicrophone {
         let failed = |error: cpal::Error| said.failure(&self.address, Way::In, &error);
         let (_host, device) = find(&self.address, Way::In)?;
         let granted = self.granted(&device, &said)?;
-        let converter = Converter::new(granted)
-            .map_err(|error| DriverError::Failed(format!("microphone {}: {error}", self.address)))?;
         let waiting = u64::from(granted.rate) * WAITING.as_secs();
         let (intake, outtake, torn) =
             intake::queue(usize::try_from(waiting).unwrap_or(*RATES.end() as usize), granted.frame());
+        let listening = Listening::new(&self.address, granted, outtake)?;
         let (stream, errors) = open(&device, granted, intake, torn).map_err(failed)?;
         stream.play().map_err(failed)?;
         let period =
             stream.buffer_size().map_or_else(|_| String::new(), |frames| format!(", {frames} frames at a time"));
         lease.opened(&format!("ALSA {}: {}{period}", self.address, granted.describe()), PACE)?;
-        let listening = Listening {
-            address: &self.address,
-            rate: granted.rate,
-            outtake,
-            converter,
-            timeline: Timeline::new(granted.rate),
-            sent: Mono::default(),
-            lost: Lost::default(),
-        };
         listening.run(lease, errors, &said)
     }
 }
@@ -139,7 +131,14 @@ struct Listening<'a> {
     lost: Lost,
 }
 
-impl Listening<'_> {
+impl<'a> Listening<'a> {
+    fn new(address: &'a str, granted: Granted, outtake: Outtake) -> Result<Self, DriverError> {
+        let converter =
+            Converter::new(granted).map_err(|error| DriverError::Failed(format!("microphone {address}: {error}")))?;
+        let (timeline, lost) = (Timeline::new(granted.rate), Lost::default());
+        Ok(Self { address, rate: granted.rate, outtake, converter, timeline, sent: Mono::default(), lost })
+    }
+
     /// Passes on what comes, until the stream or the lease is over.
     fn run(mut self, lease: &Lease, mut errors: Consumer<cpal::Error>, said: &Said) -> Result<(), DriverError> {
         let mut bytes = Vec::new();
@@ -230,27 +229,5 @@ impl Lost {
         }
         (self.logged, self.at) = (self.journalled, Some(now));
         Some(more)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_lost_is_told_in_chunks_and_not_too_often() {
-        let second = |s: u64| Mono(s * 1_000_000_000);
-        let mut lost = Lost::default();
-        assert_eq!((lost.chunks(48_000), lost.line(second(1))), (0, None));
-        lost.frames = 1;
-        assert_eq!((lost.chunks(48_000), lost.line(second(1))), (1, Some(1)));
-        lost.frames = 960;
-        assert_eq!((lost.chunks(48_000), lost.line(second(3))), (0, None));
-        lost.frames = 4_800;
-        assert_eq!((lost.chunks(48_000), lost.line(second(3))), (4, Some(4)));
-        lost.frames = u64::MAX;
-        assert!(lost.chunks(48_000) > 0);
-        assert_eq!(lost.line(second(3) + Duration::from_millis(999)), None);
-        assert!(lost.line(second(4)).is_some());
     }
 }
