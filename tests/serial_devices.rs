@@ -210,8 +210,8 @@ impl Recorded {
         while let Some(record) = reader.read().unwrap() {
             let Record::Outputs(outputs) = record else { continue };
             let id = StableId::device(StreamId(stream));
-            let mine = outputs.changes.into_iter().filter(|change| *change.kind == *T::NAME && change.id == id);
-            last = mine.last().and_then(|change| change.value).or(last);
+            let mut mine = outputs.changes.into_iter().filter(|change| *change.kind == *T::NAME && change.id == id);
+            last = mine.next_back().and_then(|change| change.value).or(last);
         }
         rmp_serde::from_slice(&last.unwrap()).unwrap()
     }
