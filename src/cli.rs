@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, compare, import, init, inspect, models, render, replay, report, run, simulate};
+use crate::command::{check, compare, import, init, inspect, models, preserve, render, replay, report, run, simulate};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -70,6 +70,9 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Keeps a piece of a session: the segments around a moment, as a session of their own.
+    #[command(after_long_help = preserve::EXAMPLES)]
+    Preserve(preserve::PreserveArgs),
     /// Writes a commented config for this computer.
     #[command(after_long_help = init::EXAMPLES)]
     Init(init::InitArgs),
@@ -100,7 +103,12 @@ impl Command {
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
-            Self::Init(_) | Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
+            Self::Init(_)
+            | Self::Inspect(_)
+            | Self::Preserve(_)
+            | Self::Compare(_)
+            | Self::Report(_)
+            | Self::Render(_) => None,
         }
     }
 
@@ -112,6 +120,7 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Preserve(args) => args.json,
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,

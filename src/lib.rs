@@ -17,6 +17,7 @@ pub mod live;
 pub mod logging;
 pub mod pools;
 pub mod progress;
+pub mod recording;
 pub mod render;
 pub mod report;
 pub mod session_info;

@@ -1,9 +1,7 @@
 //! A live run: devices on threads of their own, the tick, the recorder.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bevy_app::App;
@@ -13,8 +11,8 @@ use waywarden_systems::clock::system_utc;
 use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
-use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
-use waywarden_systems::session::{Origin, WriteError};
+use waywarden_systems::record::Recorder;
+use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
@@ -24,6 +22,7 @@ use crate::engines::Engines;
 use crate::failure::Failure;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
+use crate::recording::{self, Recording, Started};
 use crate::{app, drive, session_info};
 
 /// What to run.
@@ -80,8 +79,19 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let control = Control::default();
     let stages = Stages::default();
     let (waker, woken) = wake();
-    let (devices, inlets) = Devices::new(&config, &streams, &waker)?;
-    let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
+    let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
+    let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
+    let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
+    let recorder = match recorder {
+        Some(Started { recorder, inlet, recording }) => {
+            inlets.push(inlet);
+            Some((recorder, recording))
+        }
+        None => {
+            recording::preserve_on_signal(None, Duration::ZERO)?;
+            None
+        }
+    };
     let mut first = vec![Payload::Seed(config.simulation.seed)];
     first.extend(system_utc().map(Payload::Utc));
     let settings = LiveSettings {
@@ -173,42 +183,6 @@ fn stop_on_signals(control: &Control) -> Result<(), Failure> {
         }
     })?;
     Ok(())
-}
-
-struct Recording {
-    thread: JoinHandle<Result<(), WriteError>>,
-    stats: Arc<RecorderStats>,
-}
-
-impl Recording {
-    /// Waits until everything is on the disk.
-    fn finish(self) -> Result<Arc<RecorderStats>, Failure> {
-        self.thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
-        Ok(self.stats)
-    }
-}
-
-fn start_recorder(
-    folder: PathBuf,
-    config: &Config,
-    streams: &[StreamSpec],
-    engines: &Engines,
-    control: &Control,
-) -> Result<(Recorder, Recording), Failure> {
-    std::fs::create_dir_all(&folder).map_err(|source| WriteError::Io { path: folder.clone(), source })?;
-    let record = &config.record;
-    let settings = RecorderSettings {
-        destination: Destination::Folder(folder),
-        info: session_info::describe(Origin::Live, config, streams, engines.describe()),
-        queue_bytes: record.queue_mb as usize * 1_000_000,
-        patient: false,
-        flush: Duration::from_millis(record.flush_ms.into()),
-        segment_bytes: u64::from(record.segment_mb) * 1_000_000,
-    };
-    let (recorder, thread) = Recorder::new(settings, control.clone());
-    let stats = recorder.stats();
-    let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || thread.run())?;
-    Ok((recorder, Recording { thread, stats }))
 }
 
 /// `2026-11-23T08-15-00Z` for seconds since 1970.

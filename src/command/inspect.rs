@@ -208,8 +208,8 @@ impl Contents {
 }
 
 fn name(reader: &SessionReader, stream: StreamId) -> String {
-    if stream == StreamId::APP {
-        return "app".to_owned();
+    if let Some(name) = stream.own_name() {
+        return name.to_owned();
     }
     let spec = reader.info().streams.iter().find(|spec| spec.id == stream);
     spec.map_or_else(|| format!("stream {}", stream.0), |spec| spec.name.clone())

@@ -73,7 +73,7 @@ impl Control {
         self.0[0].load(Ordering::Relaxed) == 1
     }
 
-    fn take_boundary(&self) -> Option<BoundaryReason> {
+    pub(crate) fn take_boundary(&self) -> Option<BoundaryReason> {
         match self.0[1].swap(0, Ordering::Relaxed) {
             0 => None,
             2 => Some(BoundaryReason::Gap),
