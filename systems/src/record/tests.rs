@@ -225,6 +225,7 @@ impl Recording {
             match record {
                 Record::Snapshot(snapshot) => {
                     assert_eq!(snapshot.lost_ticks, snapshot.tick - next, "segment {}", snapshot.segment);
+                    assert_eq!(snapshot.lost_ticks > 0, snapshot.reason == BoundaryReason::Gap);
                     holes.extend(Some(snapshot.lost_ticks).filter(|lost| *lost > 0));
                     next = snapshot.tick;
                 }

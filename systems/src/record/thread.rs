@@ -209,6 +209,10 @@ impl RecorderThread {
         }
         // Lost in the queue, to the disk, or missing in the session that is replayed: the numbers know.
         snapshot.lost_ticks = snapshot.tick.saturating_sub(*self.next.get_or_insert(snapshot.tick));
+        if snapshot.lost_ticks > 0 {
+            // Whyever the world began a segment: this one begins behind a hole.
+            snapshot.reason = BoundaryReason::Gap;
+        }
         self.begin(snapshot.segment, snapshot.tick, Mono(snapshot.now))?;
         let is_folder = self.is_folder();
         let Some(open) = &mut self.open else { return Ok(()) };
