@@ -27,6 +27,7 @@ fps = 10.0
 loop_frames = 5
 [record]
 segment_s = 2
+free_gb = 0.0
 ";
 
 /// What a kill may cost at most, as promised, and what a busy machine with a slow disk may add.

@@ -7,6 +7,7 @@
 #[path = "support/disks.rs"]
 mod disks;
 #[path = "support/outcome.rs"]
+#[expect(dead_code, reason = "shared with tests of what is refused")]
 mod outcome;
 
 use std::path::{Path, PathBuf};
@@ -164,13 +165,15 @@ fn verified(dir: &Path, session: &Path, more: &[&str]) -> u64 {
 
 /// The holes of a session, of each of which the journal tells, and which is exact on both sides of it: what the recorder
 /// said of them.
-fn reasons(dir: &Path, session: &Path) -> Vec<String> {
+/// Where a disk could not even be told to forget what it had not confirmed, `unsure` ticks more may be there.
+fn reasons(dir: &Path, session: &Path, unsure: u64) -> Vec<String> {
     let inspected = waywarden(dir, &["inspect", session.to_str().unwrap(), "--json"]).done();
     let inspected: serde_json::Value = serde_json::from_str(&inspected.out).unwrap();
     let (holes, told) = holes(session);
     println!("{holes:?}, told of {told}");
     assert!(told > 0 && told == holes.iter().map(|hole| hole.ticks).sum::<u64>(), "the journal tells of all");
-    assert_eq!(inspected["missing_ticks"], told);
+    let missing = inspected["missing_ticks"].as_u64().unwrap();
+    assert!(missing <= told && told <= missing + unsure, "{missing} are missing");
     let all = verified(dir, session, &[]);
     for hole in &holes {
         let segments = inspected["segments"].as_array().unwrap();
@@ -196,7 +199,7 @@ fn a_full_disk_costs_a_hole_until_there_is_room_again() {
     drive.until_recorded_again(2);
     let session = drive.session();
     drive.end(3);
-    let reasons = reasons(dir.path(), &session);
+    let reasons = reasons(dir.path(), &session, 0);
     assert!(reasons[0].contains("No space left") && reasons[0].contains("record.keep_gb"), "{reasons:?}");
 }
 
@@ -224,8 +227,7 @@ fn another_disk(fail: impl FnOnce(&Disk) -> bool, words: &str) {
     std::fs::create_dir(&whole).unwrap();
     let gather = || {
         let kept = segments(&rec.join(&name));
-        kept.iter().for_each(|path| drop(std::fs::copy(path, whole.join(path.file_name().unwrap())).unwrap()));
-        kept.len()
+        kept.iter().map(|path| std::fs::copy(path, whole.join(path.file_name().unwrap())).unwrap()).count()
     };
     let behind = gather();
     assert!(behind > 0);
@@ -233,7 +235,8 @@ fn another_disk(fail: impl FnOnce(&Disk) -> bool, words: &str) {
     second.pull();
     let _first = Disk::mount(&rec, &dir.path().join("first.img")).unwrap();
     assert!(gather() > 0);
-    let reasons = reasons(dir.path(), &whole);
+    // A second's at most.
+    let reasons = reasons(dir.path(), &whole, if words.is_empty() { 0 } else { 500 });
     assert!(reasons.len() == 1 && reasons[0].contains(GONE), "{reasons:?}");
 }
 
@@ -265,7 +268,7 @@ fn a_disk_that_answers_late_costs_a_hole_and_no_tick() {
     let session = drive.session();
     drive.end(0);
     // It may be too slow for what it has to catch up with, too.
-    let reasons = reasons(dir.path(), &session);
+    let reasons = reasons(dir.path(), &session, 0);
     assert!(reasons.iter().all(|reason| reason.contains("too slow")), "{reasons:?}");
 }
 

@@ -10,7 +10,7 @@ mod tests;
 mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
@@ -106,6 +106,8 @@ pub struct RecorderStats {
     pub lost: AtomicU64,
     /// Bytes written.
     pub bytes: AtomicU64,
+    /// The queue is full, or was and no snapshot has gone into it since.
+    refusing: AtomicBool,
 }
 
 /// The world's end of the recorder: a queue bounded in bytes.
@@ -118,8 +120,6 @@ pub struct Recorder {
     control: Control,
     stats: Arc<RecorderStats>,
     report: Option<Report>,
-    /// The queue was full: nothing is recorded until a snapshot makes it worth something again.
-    gap: bool,
 }
 
 /// Who is told how a recording goes.
@@ -148,7 +148,6 @@ impl Recorder {
             control: control.clone(),
             stats: stats.clone(),
             report: told.world.map(Report::new),
-            gap: false,
         };
         let told = (recorder.report.clone(), told.keeper);
         (recorder, RecorderThread::new(settings, receiver, control, stats, told))
@@ -171,20 +170,26 @@ impl Recorder {
             return;
         }
         let kinds = registry::save(world);
-        let mut recorder = world.resource_mut::<Recorder>();
+        let recorder = world.resource::<Recorder>();
         // How many ticks are lost is known to the thread, which knows what became of those that it was given.
         let snapshot = SnapshotRecord { segment, reason, tick, now: now.0, lost_ticks: 0, kinds };
-        recorder.gap = !recorder.push(Item::Snapshot(Box::new(snapshot)));
+        // The thread may come to this snapshot before this line has ended: it must find that the queue takes things again.
+        recorder.stats.refusing.store(false, Ordering::Relaxed);
+        if !recorder.push(Item::Snapshot(Box::new(snapshot))) {
+            recorder.stats.refusing.store(true, Ordering::Relaxed);
+        }
     }
 
-    fn tick(&mut self, incoming: Incoming, outputs: OutputsRecord) {
-        if !self.gap && !self.push(Item::Tick(Box::new((incoming, outputs)))) {
-            self.gap = true;
+    /// Nothing is recorded behind a refused tick until a snapshot makes it worth something again.
+    fn tick(&self, incoming: Incoming, outputs: OutputsRecord) {
+        let refusing = &self.stats.refusing;
+        if !refusing.load(Ordering::Relaxed) && !self.push(Item::Tick(Box::new((incoming, outputs)))) {
+            refusing.store(true, Ordering::Relaxed);
             if let Some(report) = &self.report {
                 report.say(LinkState::Lost(TOO_SLOW.to_owned()));
             }
         }
-        if self.gap {
+        if refusing.load(Ordering::Relaxed) {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
             if self.stats.waiting.load(Ordering::Relaxed) <= self.limit / 2 {
                 self.control.new_segment(BoundaryReason::Gap);
@@ -231,7 +236,7 @@ pub fn record(world: &mut World) {
         let evidence = registry::digested_values(world);
         world.resource_mut::<Expectation>().evidence = Some(evidence);
     }
-    if let (Some(incoming), Some(mut recorder)) = (incoming, world.get_resource_mut::<Recorder>()) {
+    if let (Some(incoming), Some(recorder)) = (incoming, world.get_resource::<Recorder>()) {
         recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
     }
 }

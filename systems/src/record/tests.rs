@@ -186,7 +186,7 @@ impl Recording {
             self.boundary(reason);
         }
         self.tick += 1;
-        self.world.resource_mut::<Recorder>().tick(incoming(self.tick), outputs(self.tick));
+        self.world.resource::<Recorder>().tick(incoming(self.tick), outputs(self.tick));
         self.said.extend(self.inlet.drain().into_iter().map(|delivery| delivery.payload));
     }
 

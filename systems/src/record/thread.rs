@@ -25,7 +25,8 @@ use crate::session::{
 /// After a failed write the next segment is tried after this time.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Behind a full disk a segment begins only when there is room for so much: less would be full again at once.
+/// Behind a full disk a segment begins only when there is room for so much, or a twentieth of a small disk: less would be
+/// full again at once.
 const ROOM: u64 = 4 << 20;
 
 /// Where a session goes.
@@ -73,7 +74,9 @@ pub struct RecorderThread {
     unfinished: Option<Unfinished>,
     /// The tick that follows the last one that was written; none before the first.
     next: Option<u64>,
-    /// Lost ticks that the world knows of.
+    /// Ticks lost before the segments that are there.
+    holes: u64,
+    /// Of them, and of those before the open segment, those that the world knows of.
     reported: u64,
     last_flush: Mono,
     failed_at: Option<Mono>,
@@ -93,6 +96,8 @@ struct Open {
     before: Option<u64>,
     /// When its last tick began.
     last: Mono,
+    /// Ticks lost before it.
+    holes: u64,
 }
 
 impl RecorderThread {
@@ -120,6 +125,7 @@ impl RecorderThread {
             open: None,
             unfinished: None,
             next: None,
+            holes: 0,
             reported: 0,
             last_flush: boottime(),
             failed_at: None,
@@ -216,6 +222,8 @@ impl RecorderThread {
         self.begin(snapshot.segment, snapshot.tick, Mono(snapshot.now))?;
         let is_folder = self.is_folder();
         let Some(open) = &mut self.open else { return Ok(()) };
+        open.holes = open.holes.saturating_add(snapshot.lost_ticks);
+        let holes = open.holes;
         open.writer.snapshot(&snapshot)?;
         if is_folder {
             // Whether the disk takes anything is known only now.
@@ -226,11 +234,11 @@ impl RecorderThread {
         self.failed_at = None;
         self.full = false;
         self.asked_for_segment = false;
-        if let Some(report) = &self.report {
-            let lost = self.stats.lost.load(Ordering::Relaxed);
-            if lost > self.reported {
-                report.lost(lost - self.reported);
-                self.reported = lost;
+        // Behind a snapshot that was waiting while the queue was full there is another hole.
+        if let Some(report) = self.report.as_ref().filter(|_| !self.stats.refusing.load(Ordering::Relaxed)) {
+            if holes > self.reported {
+                report.lost(holes - self.reported);
+                self.reported = holes;
             }
             report.say(LinkState::Connected);
         }
@@ -272,7 +280,7 @@ impl RecorderThread {
                     home.check().map_err(wrap)?;
                 }
                 std::fs::create_dir_all(folder).map_err(wrap)?;
-                if self.full && disk::space(folder).is_ok_and(|space| space.free < ROOM) {
+                if self.full && disk::space(folder).is_ok_and(|space| space.free < ROOM.min(space.total / 20)) {
                     return Err(wrap(std::io::Error::from_raw_os_error(nix::libc::ENOSPC)));
                 }
                 let path = folder.join(format!("segment-{segment:05}.mcap"));
@@ -298,7 +306,7 @@ impl RecorderThread {
                 writer
             }
         };
-        self.open = Some(Open { writer, first, before, last: now });
+        self.open = Some(Open { writer, first, before, last: now, holes: self.holes });
         Ok(())
     }
 
@@ -314,20 +322,21 @@ impl RecorderThread {
         if let Some(keeper) = &self.keeper {
             keeper.closed(open.writer.path(), open.last);
         }
+        self.holes = open.holes;
         self.open = None;
         Ok(())
     }
 
     /// Leaves the segment that is being written, and counts what of it is lost.
     fn lose_open(&mut self) {
-        let Some(Open { writer, first, before, last }) = self.open.take() else { return };
+        let Some(Open { writer, first, before, last, holes }) = self.open.take() else { return };
         let path = writer.path().to_owned();
         let kept = writer.give_up();
         let left = kept.map_or(first, |tick| tick.saturating_add(1));
         let lost = self.next.map_or(0, |next| next.saturating_sub(left));
         self.stats.lost.fetch_add(lost, Ordering::Relaxed);
         self.stats.ticks.fetch_sub(lost, Ordering::Relaxed);
-        self.next = if kept.is_some() { Some(left) } else { before };
+        (self.next, self.holes) = if kept.is_some() { (Some(left), holes) } else { (before, self.holes) };
         if !self.is_folder() {
             return;
         }
