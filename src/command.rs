@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod compare;
+pub mod devices;
+pub mod doctor;
 pub mod import;
 pub mod init;
 pub mod inspect;

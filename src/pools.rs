@@ -58,7 +58,7 @@ pub fn start(pools: Pools) {
 }
 
 /// Gives this thread real-time priority. False where that is not permitted.
-fn prefer() -> bool {
+pub fn prefer() -> bool {
     let Ok(value) = ThreadPriorityValue::try_from(REALTIME) else { return false };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy).is_ok()

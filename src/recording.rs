@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use waywarden_components::prelude::*;
-use waywarden_systems::clock::boottime;
 use waywarden_systems::ingress::{Control, Inlet, Wake, channel};
 use waywarden_systems::record::{
     Destination, Keeper, KeeperSettings, Limits, Recorder, RecorderSettings, RecorderStats, Told,
@@ -24,6 +23,9 @@ const WAITING: usize = 16;
 /// How long the disk has to take what waits for it when the program ends. What it does not take by then is lost.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How long what is preserved may take after that.
+const KEEPING: Duration = Duration::from_millis(300);
+
 /// A recording that has been started.
 pub struct Started {
     /// The world's end.
@@ -39,6 +41,14 @@ pub struct Recording {
     written: Receiver<Result<(), WriteError>>,
     kept: Receiver<()>,
     stats: Arc<RecorderStats>,
+}
+
+/// A recording that is over.
+pub struct Finished {
+    /// What was done, or that something could not be written.
+    pub stats: Result<Arc<RecorderStats>, Failure>,
+    /// Whether the disk answers.
+    pub answers: bool,
 }
 
 /// Starts to record into `folder`, which is made.
@@ -86,12 +96,13 @@ pub fn start(
 impl Recording {
     /// Waits until everything is on the disk, but not for ever: a disk that does not answer keeps its thread, not the
     /// program.
-    ///
-    /// # Errors
-    /// When something could not be written.
-    pub fn finish(self) -> Result<Arc<RecorderStats>, Failure> {
-        let began = boottime();
+    pub fn finish(self) -> Finished {
         let written = self.written.recv_timeout(PATIENCE);
+        let answers = !matches!(written, Err(RecvTimeoutError::Timeout));
+        Finished { stats: self.outcome(written), answers }
+    }
+
+    fn outcome(self, written: Result<Result<(), WriteError>, RecvTimeoutError>) -> Result<Arc<RecorderStats>, Failure> {
         let lost = self.stats.lost.load(Ordering::Relaxed);
         match written {
             Ok(Ok(())) => {}
@@ -106,7 +117,7 @@ impl Recording {
                 return Err(Failure::running(message).hint("what was written before is whole: see the disk's health"));
             }
         }
-        if self.kept.recv_timeout(PATIENCE.saturating_sub(boottime().since(began))).is_err() {
+        if self.kept.recv_timeout(KEEPING).is_err() {
             tracing::warn!("what was to be preserved last may be incomplete: the disk does not answer");
         }
         if lost > 0 {

@@ -77,7 +77,8 @@ fn record(prelude: &str, more: &[&str]) -> Recording {
     let args = ["run", "--config", "config.toml", "--simulate", "--record", "rec"];
     let mut child = start_after(dir.path(), prelude, &[&args, more].concat());
     let session = until(&mut child, "anything recorded", || {
-        let session = std::fs::read_dir(&folder).ok()?.next()?.unwrap().path();
+        // Beside it is the note of the run.
+        let session = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.is_dir())?;
         let first = std::fs::metadata(session.join("segment-00000.mcap")).ok()?;
         (first.len() > 1000).then_some(session)
     });

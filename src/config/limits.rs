@@ -31,6 +31,7 @@ pub const LIMITS: &[Limit] = &[
     limit("camera.geometry.yaw_left_deg", -30.0, 30.0, "degrees"),
     limit("camera.geometry.left_m", -2.0, 2.0, "m"),
     limit("camera.geometry.bumper_m", -1.0, 5.0, "m"),
+    limit("microphone.rate_hz", 0.0, 384_000.0, "Hz"),
     limit("gps.baud", 0.0, 921_600.0, "Bd"),
     limit("gps.rate_hz", 0.1, 50.0, "Hz"),
     limit("range.baud", 1200.0, 921_600.0, "Bd"),

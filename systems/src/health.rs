@@ -144,14 +144,27 @@ fn judge_gps(gps: &GpsState, clock: &Clock, stale_after: Duration) -> Judgement 
         (_, Some(protocol)) if gps.good == 0 => {
             Some((FunctionState::Fault, format!("speaks {protocol}: switch it to NMEA")))
         }
-        (Some(_), _) => Some((FunctionState::Degraded, "no fix: no view of the sky?".to_owned())),
-        (None, _) => Some((FunctionState::Standby, "no fix yet".to_owned())),
+        _ if gps.good + gps.ignored == 0 && (gps.bad > MOST_BAD || gps.stray_bytes > MOST_STRAY) => Some((
+            FunctionState::Fault,
+            "nothing that it says can be read: check the baud rate, and that it speaks NMEA".to_owned(),
+        )),
+        _ => Some(match (gps.doubt, gps.last_fix) {
+            (Some((at, why)), _) if clock.now.since(at) < stale_after => {
+                (FunctionState::Degraded, format!("its fixes are not believed: {}", why.words()))
+            }
+            (_, Some(_)) => (FunctionState::Degraded, "no fix: no view of the sky?".to_owned()),
+            (_, None) => (FunctionState::Standby, "no fix yet".to_owned()),
+        }),
     }
 }
 
+/// Broken sentences or frames, and bytes outside of any, after which something is wrong if nothing else has come.
+const MOST_BAD: u64 = 20;
+const MOST_STRAY: u64 = 2000;
+
 fn judge_range(range: &RangeState) -> Judgement {
-    let (read, bad) = (range.valid + range.invalid, range.bad);
-    (read == 0 && bad > 20).then(|| {
+    let read = range.valid + range.invalid;
+    (read == 0 && (range.bad > MOST_BAD || range.stray_bytes > MOST_STRAY)).then(|| {
         (FunctionState::Fault, "nothing that it says can be read: check `protocol` and the baud rate".to_owned())
     })
 }
