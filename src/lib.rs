@@ -38,6 +38,7 @@ pub mod logging;
 pub mod pools;
 #[cfg(not(fuzzing))]
 pub mod progress;
+#[cfg(not(fuzzing))]
 pub mod recording;
 #[cfg(not(fuzzing))]
 pub mod reload;
