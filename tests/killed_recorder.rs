@@ -80,7 +80,8 @@ fn record(prelude: &str, more: &[&str]) -> Recording {
         // Beside it is the note of the run.
         let session = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.is_dir())?;
         let first = std::fs::metadata(session.join("segment-00000.mcap")).ok()?;
-        (first.len() > 1000).then_some(session)
+        // A segment begins with its snapshot, and what has come since is flushed half a second later.
+        (first.len() > 1000 && last_tick(&session).1 > 0).then_some(session)
     });
     Recording { dir, child, session }
 }
