@@ -301,11 +301,29 @@ pub struct Record {
     pub queue_mb: u32,
     /// Milliseconds after which what was recorded is handed to the disk.
     pub flush_ms: u32,
+    /// Gigabytes of segments that are kept in `directory`; 0: no limit.
+    pub keep_gb: f64,
+    /// Days after which segments are deleted; 0: never.
+    pub keep_days: f64,
+    /// Gigabytes of the disk that stay free; 0: none.
+    pub free_gb: f64,
+    /// Seconds before and after now that SIGUSR1 keeps.
+    pub preserve_s: u32,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { directory: String::new(), segment_s: 60, segment_mb: 256, queue_mb: 64, flush_ms: 500 }
+        Self {
+            directory: String::new(),
+            segment_s: 60,
+            segment_mb: 256,
+            queue_mb: 64,
+            flush_ms: 500,
+            keep_gb: 0.0,
+            keep_days: 0.0,
+            free_gb: 1.0,
+            preserve_s: 30,
+        }
     }
 }
 

@@ -39,7 +39,9 @@ impl HealthPlugin {
         self.names
             .iter()
             .find(|(id, _)| *id == stream)
-            .map_or_else(|| format!("stream {}", stream.0), |(_, name)| name.clone())
+            .map(|(_, name)| name.clone())
+            .or_else(|| stream.own_name().map(str::to_owned))
+            .unwrap_or_else(|| format!("stream {}", stream.0))
     }
 }
 
@@ -52,6 +54,7 @@ type Device<'a> = (
     Option<&'a Gate>,
     Option<&'a GpsState>,
     Option<&'a RangeState>,
+    Option<&'a DriveRecorder>,
     &'a mut Health,
 );
 
@@ -64,14 +67,16 @@ pub fn assess(
     mut notices: MessageWriter<Notice>,
 ) {
     let mut changed = Vec::new();
-    for (id, link, counters, camera, gate, gps, range, mut health) in &mut devices {
+    for (id, link, counters, camera, gate, gps, range, recorder, mut health) in &mut devices {
         let stale_after = match (camera, gps, range) {
             (Some(_), ..) => plugin.camera_stale,
             (_, Some(_), _) => plugin.gps_stale,
             (.., Some(_)) => plugin.range_stale,
             _ => plugin.microphone_stale,
         };
-        let (state, reason) = judge_link(link, counters, &clock, stale_after)
+        let (state, reason) = recorder
+            .map(|_| judge_recorder(link))
+            .or_else(|| judge_link(link, counters, &clock, stale_after))
             .or_else(|| gate.and_then(judge_frames))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
@@ -97,6 +102,19 @@ pub fn assess(
 }
 
 type Judgement = Option<(FunctionState, String)>;
+
+/// A recorder is given nothing by its link: it is asked for no samples.
+fn judge_recorder(link: &Link) -> (FunctionState, String) {
+    match &link.state {
+        LinkState::Connecting => (FunctionState::Off, "nothing is recorded".to_owned()),
+        LinkState::Connected => (FunctionState::Active, String::new()),
+        LinkState::Lost(reason) => {
+            (FunctionState::Degraded, format!("nothing is recorded, being tried again: {reason}"))
+        }
+        LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
+        LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
+    }
+}
 
 fn judge_link(link: &Link, counters: &Counters, clock: &Clock, stale_after: Duration) -> Judgement {
     match &link.state {
