@@ -71,7 +71,11 @@ fn apply(streams: &[StreamSpec]) -> Apply {
 
 fn camera(config: &Config) -> CameraPlugin {
     CameraPlugin {
-        gate: GateSettings { threshold: config.gate.threshold as f32, force_after: seconds(config.gate.force_after_s) },
+        gate: GateSettings {
+            enabled: config.gate.enabled,
+            threshold: config.gate.threshold as f32,
+            force_after: seconds(config.gate.force_after_s),
+        },
         classical_lanes_hz: classical_lanes(config).then_some(config.segmentation.rate_hz as f32),
     }
 }
@@ -113,6 +117,7 @@ fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
         microphone_stale: seconds(health.microphone_stale_s),
         gps_stale: seconds(health.gps_stale_s),
         range_stale: seconds(health.range_stale_s),
+        gate: config.gate.enabled,
         classical_lanes: classical_lanes(config),
         names: streams.iter().map(|spec| (spec.id, spec.name.clone())).collect(),
     }

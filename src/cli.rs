@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    check, compare, devices, doctor, import, init, inspect, models, render, replay, report, run, simulate,
+    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run, simulate,
 };
 use crate::config::LogFormat;
 use crate::failure::Failure;
@@ -72,6 +72,9 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Keeps a piece of a session: the segments around a moment, as a session of their own.
+    #[command(after_long_help = preserve::EXAMPLES)]
+    Preserve(preserve::PreserveArgs),
     /// Lists the cameras, microphones, loudspeakers and serial ports of this computer.
     #[command(after_long_help = devices::EXAMPLES)]
     Devices(devices::DevicesArgs),
@@ -112,6 +115,7 @@ impl Command {
             Self::Devices(_)
             | Self::Init(_)
             | Self::Inspect(_)
+            | Self::Preserve(_)
             | Self::Compare(_)
             | Self::Report(_)
             | Self::Render(_) => None,
@@ -126,6 +130,7 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Preserve(args) => args.json,
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,

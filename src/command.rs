@@ -8,6 +8,7 @@ pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod models;
+pub mod preserve;
 pub mod render;
 pub mod replay;
 pub mod report;

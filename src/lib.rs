@@ -39,6 +39,8 @@ pub mod pools;
 #[cfg(not(fuzzing))]
 pub mod progress;
 #[cfg(not(fuzzing))]
+pub mod recording;
+#[cfg(not(fuzzing))]
 pub mod reload;
 #[cfg(not(fuzzing))]
 pub mod render;

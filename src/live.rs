@@ -1,9 +1,7 @@
 //! A live run: devices on threads of their own, the tick, the recorder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bevy_app::App;
@@ -13,8 +11,8 @@ use waywarden_systems::clock::system_utc;
 use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
-use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
-use waywarden_systems::session::{Origin, WriteError};
+use waywarden_systems::record::Recorder;
+use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
@@ -25,6 +23,7 @@ use crate::failure::Failure;
 use crate::last_words::LastWords;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
+use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::{app, drive, session_info, signals};
@@ -85,9 +84,20 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let control = Control::default();
     let stages = Stages::default();
     let (waker, woken) = wake();
-    let (devices, inlets) = Devices::new(&config, &streams, &waker)?;
+    let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
-    let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
+    let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
+    let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
+    let recorder = match recorder {
+        Some(Started { recorder, inlet, recording }) => {
+            inlets.push(inlet);
+            Some((recorder, recording))
+        }
+        None => {
+            recording::preserve_on_signal(None, Duration::ZERO)?;
+            None
+        }
+    };
     let mut first = vec![Payload::Seed(config.simulation.seed)];
     first.extend(system_utc().map(Payload::Utc));
     first.extend(earlier.into_iter().map(warning));
@@ -120,14 +130,16 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
-    if let Some(last_words) = last_words {
-        last_words.end(ran.as_ref().err().map(|failure| failure.to_string()).as_deref());
-    }
     app.world_mut().remove_resource::<Recorder>();
     // Whatever ended the run: what was recorded is completed first.
     let finished = recording.map(Recording::finish);
+    // A disk that does not answer would keep this thread as well; the next run is then told of a kill.
+    let answers = finished.as_ref().is_none_or(|finished| finished.answers);
+    if let Some(last_words) = last_words.filter(|_| answers) {
+        last_words.end(ran.as_ref().err().map(|failure| failure.to_string()).as_deref());
+    }
     let (first, last, ticks) = ran?;
-    let stats = finished.transpose()?.unwrap_or_default();
+    let stats = finished.map(|finished| finished.stats).transpose()?.unwrap_or_default();
     Ok(Summary {
         ticks,
         session_s: last.since(first).as_secs_f64(),
@@ -190,42 +202,6 @@ fn deadlines(config: &Config) -> std::collections::BTreeMap<JobRole, Duration> {
         (JobRole::Detection, ms(config.detection.deadline_ms)),
     ]
     .into()
-}
-
-struct Recording {
-    thread: JoinHandle<Result<(), WriteError>>,
-    stats: Arc<RecorderStats>,
-}
-
-impl Recording {
-    /// Waits until everything is on the disk.
-    fn finish(self) -> Result<Arc<RecorderStats>, Failure> {
-        self.thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
-        Ok(self.stats)
-    }
-}
-
-fn start_recorder(
-    folder: PathBuf,
-    config: &Config,
-    streams: &[StreamSpec],
-    engines: &Engines,
-    control: &Control,
-) -> Result<(Recorder, Recording), Failure> {
-    std::fs::create_dir_all(&folder).map_err(|source| WriteError::Io { path: folder.clone(), source })?;
-    let record = &config.record;
-    let settings = RecorderSettings {
-        destination: Destination::Folder(folder),
-        info: session_info::describe(Origin::Live, config, streams, engines.describe()),
-        queue_bytes: record.queue_mb as usize * 1_000_000,
-        patient: false,
-        flush: Duration::from_millis(record.flush_ms.into()),
-        segment_bytes: u64::from(record.segment_mb) * 1_000_000,
-    };
-    let (recorder, thread) = Recorder::new(settings, control.clone());
-    let stats = recorder.stats();
-    let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || thread.run())?;
-    Ok((recorder, Recording { thread, stats }))
 }
 
 /// `2026-11-23T08-15-00Z` for seconds since 1970.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{
-    check, compare, devices, doctor, import, init, inspect, models, render, replay, report, run, simulate,
+    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run, simulate,
 };
 use waywarden::config::Config;
 use waywarden::failure::Failure;
@@ -48,6 +48,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Init(args) => init::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Models(args) => models::run(args, out),
+        Command::Preserve(args) => preserve::run(args, out),
         Command::Devices(args) => devices::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Compare(args) => compare::run(args, out),

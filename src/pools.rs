@@ -65,9 +65,9 @@ pub fn prefer() -> bool {
 }
 
 /// Lets this thread, and the threads that it starts, run only when nobody else wants to.
-fn stand_back() {
+pub fn stand_back() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).is_err() {
-        tracing::warn!("job threads run at ordinary priority: models may delay ticks");
+        tracing::warn!("this thread runs at ordinary priority: it may delay ticks");
     }
 }

@@ -210,8 +210,8 @@ impl Recorded {
         while let Some(record) = reader.read().unwrap() {
             let Record::Outputs(outputs) = record else { continue };
             let id = StableId::device(StreamId(stream));
-            let mine = outputs.changes.into_iter().filter(|change| *change.kind == *T::NAME && change.id == id);
-            last = mine.last().and_then(|change| change.value).or(last);
+            let mut mine = outputs.changes.into_iter().filter(|change| *change.kind == *T::NAME && change.id == id);
+            last = mine.next_back().and_then(|change| change.value).or(last);
         }
         rmp_serde::from_slice(&last.unwrap()).unwrap()
     }
@@ -421,4 +421,15 @@ fn gpsd_is_a_receiver_and_nonsense_is_used_by_nobody() {
     assert_eq!(range.distance_m, Some(5.0));
     let usable = |reading: &RangeReading| reading.distance_m == 5.0 && reading.strength == Some(500);
     assert!(recorded.readings().all(|reading| (reading.validity == RangeValidity::Valid) == usable(reading)));
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_what_it_could_be() {
+    let dir = tempfile::tempdir().unwrap();
+    for source in ["COM3:", "tcp://192.168.1.7", "../ttyUSB0"] {
+        let config = format!("camera = []\nrange = []\n[[gps]]\nsource = \"{source}\"\n");
+        std::fs::write(dir.path().join("config.toml"), config).unwrap();
+        let outcome = waywarden(dir.path(), &["run", "--config", "config.toml", "--duration", "1"]);
+        outcome.refused(&["gps", source, "/dev/ttyUSB0", "/dev/serial/by-id", "tcp://HOST:PORT"]);
+    }
 }

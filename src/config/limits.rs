@@ -76,6 +76,10 @@ pub const LIMITS: &[Limit] = &[
     limit("record.segment_mb", 1.0, 65_536.0, "MB"),
     limit("record.queue_mb", 1.0, 65_536.0, "MB"),
     limit("record.flush_ms", 10.0, 60_000.0, "ms"),
+    limit("record.keep_gb", 0.0, 1_000_000.0, "GB"),
+    limit("record.keep_days", 0.0, 36_500.0, "days"),
+    limit("record.free_gb", 0.0, 1_000_000.0, "GB"),
+    limit("record.preserve_s", 1.0, 3600.0, "s"),
     limit("replay.look_ahead_mb", 1.0, 65_536.0, "MB"),
 ];
 

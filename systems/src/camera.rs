@@ -70,10 +70,13 @@ impl CameraPlugin {
 pub fn capture(
     mut frames: Query<(&StableId, &Stamp, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
     cameras: Query<(&StableId, &Camera, &LaneTracker)>,
-    closer: Res<CloserLook>,
+    (gate, closer): (Res<GateSettings>, Res<CloserLook>),
     models: Res<ModelStatus>,
     ahead: Option<Res<LookAhead>>,
 ) {
+    if !gate.enabled {
+        return;
+    }
     let mut fresh: Vec<(StableId, Mono)> = frames
         .iter()
         .filter(|(.., thumbnail, _)| **thumbnail == Thumbnail::Pending)
@@ -156,6 +159,9 @@ pub fn gate(
     mut cameras: Query<(&StableId, &Link, &mut Gate)>,
     settings: Res<GateSettings>,
 ) {
+    if !settings.enabled {
+        return;
+    }
     let mut fresh: Vec<_> = frames.iter_mut().filter(|(.., score)| **score == GateScore::Pending).collect();
     fresh.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, mut score) in fresh {

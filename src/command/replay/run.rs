@@ -53,7 +53,8 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
         app.world_mut().remove_resource::<Apply>();
     }
     let recorder = start_recorder(args, &plan, &mut app)?;
-    let look_ahead = if args.no_look_ahead { None } else { start_look_ahead(threads, &plan)? };
+    let look_ahead =
+        if args.no_look_ahead || !plan.config.gate.enabled { None } else { start_look_ahead(threads, &plan)? };
     if let Some(look_ahead) = &look_ahead {
         app.insert_resource(look_ahead.clone());
     }

@@ -11,6 +11,8 @@ use waywarden_components::time::Mono;
 /// When a frame is worth looking at.
 #[derive(Resource, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateSettings {
+    /// Whether frames are looked at. Those that are not are recorded, and found in by nobody.
+    pub enabled: bool,
     /// Least mean absolute luma difference to the last accepted frame, 0 to 255; 0 lets everything through.
     pub threshold: f32,
     /// Age of the last accepted frame at which the next one is accepted whatever it shows.
@@ -19,7 +21,7 @@ pub struct GateSettings {
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { threshold: 2.0, force_after: Duration::from_secs(2) }
+        Self { enabled: true, threshold: 2.0, force_after: Duration::from_secs(2) }
     }
 }
 
@@ -82,7 +84,7 @@ fn mean_difference(a: &Luma, b: &Luma) -> Option<f32> {
 mod tests {
     use super::*;
 
-    const SETTINGS: GateSettings = GateSettings { threshold: 3.0, force_after: Duration::from_secs(5) };
+    const SETTINGS: GateSettings = GateSettings { enabled: true, threshold: 3.0, force_after: Duration::from_secs(5) };
 
     fn flat(value: u8) -> Luma {
         Luma(vec![value; 4096])

@@ -148,6 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn the_cameras_of_this_computer_can_be_asked() {
+        let cameras = cameras();
+        for camera in &cameras {
+            println!("{}", serde_json::to_string_pretty(camera).unwrap());
+            assert!(!camera.path.is_empty());
+        }
+        if cameras.is_empty() {
+            println!("skipped: there are no cameras");
+        }
+    }
+
+    #[test]
     fn formats_have_the_names_of_the_config() {
         let range = Sizes::Range { least: [32, 32], most: [640, 480], step: [16, 16] };
         let offer = Offer { fourcc: *b"YUYV", sizes: vec![Sizes::One([1280, 720]), range] };

@@ -99,7 +99,7 @@ impl Control {
         self.wishes[0].load(Ordering::Relaxed) == 1
     }
 
-    fn take_boundary(&self) -> Option<BoundaryReason> {
+    pub(crate) fn take_boundary(&self) -> Option<BoundaryReason> {
         match self.wishes[1].swap(0, Ordering::Relaxed) {
             0 => None,
             2 => Some(BoundaryReason::Gap),

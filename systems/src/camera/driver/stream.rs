@@ -70,9 +70,11 @@ impl Stream {
 }
 
 /// When a picture was taken by the driver's own stamp, given what both clocks say now; none if it has none that can be.
+///
+/// Drivers that do not name the clock, as v4l2loopback, use the same one; the date is far from it.
 fn stamp(metadata: &Metadata, monotonic: Mono, boottime: Mono) -> Option<Mono> {
     let (stamp, flags) = (metadata.timestamp, metadata.flags);
-    if flags & Flags::TIMESTAMP_MASK != Flags::TIMESTAMP_MONOTONIC || (stamp.sec, stamp.usec) == (0, 0) {
+    if flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_COPY || (stamp.sec, stamp.usec) == (0, 0) {
         return None;
     }
     let micros = u64::try_from(stamp.sec).ok()?.checked_mul(1_000_000)?.checked_add(u64::try_from(stamp.usec).ok()?)?;
@@ -119,11 +121,13 @@ mod tests {
         assert_eq!(at(99, 960_000, known), Some(999.96));
         assert_eq!(at(100, 0, known), Some(1000.0));
         assert_eq!(at(90, 0, known), Some(990.0));
-        // Of another clock, from the future, none at all.
+        // Somebody else's, a date, from the future, none at all.
         assert_eq!(at(99, 960_000, Flags::TIMESTAMP_COPY), None);
-        assert_eq!(at(99, 960_000, Flags::MAPPED), None);
-        for (sec, usec) in [(100, 1), (0, 0), (-1, -1), (i64::MAX, i64::MAX)] {
-            assert_eq!(at(sec, usec, known), None);
+        for flags in [known, Flags::MAPPED] {
+            assert_eq!(at(99, 0, flags), Some(999.0));
+            for (sec, usec) in [(1_700_000_000, 0), (100, 1), (0, 0), (-1, -1), (i64::MAX, i64::MAX)] {
+                assert_eq!(at(sec, usec, flags), None);
+            }
         }
     }
 }
