@@ -24,7 +24,7 @@ pub type ApplyFn = Arc<dyn Fn(&mut World, &str) + Send + Sync>;
 impl Plugin for SettingsPlugin {
     fn build(&self, app: &mut App) {
         app.insert_resource(self.apply.clone()).init_resource::<Settings>();
-        app.exempt::<Apply>("a function").state_resource::<Settings>();
+        app.exempt::<Apply>("a function of the config, which holds nothing").state_resource::<Settings>();
     }
 }
 
