@@ -169,7 +169,7 @@ fn unknown_keys_are_named() {
         1,
         "gate.treshold",
         "unknown key `treshold` in [gate]",
-        "did you mean `threshold`? keys of [gate]: threshold, force_after_s",
+        "did you mean `threshold`? keys of [gate]: enabled, threshold, force_after_s",
     );
     assert_problem("[gaet]\n", 1, 2, "gaet", "unknown section or key `gaet`", "did you mean `gate`?");
     assert_problem("\n[[camera]]\n  fsp = 1\n", 3, 3, "camera[0].fsp", "in [[camera]]", "did you mean `fps`?");
