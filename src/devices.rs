@@ -15,6 +15,7 @@ use waywarden_systems::supervisor::{self, Driver, Supervisor, SupervisorSettings
 
 use crate::config::{Config, DeviceSource};
 use crate::failure::Failure;
+use crate::simulated::faults::Faults;
 use crate::simulated::{self, SimulatedDriver, Start};
 
 /// Frames that may wait for a tick: what a camera's own buffers would hold.
@@ -136,10 +137,10 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
         Some(DeviceSource::At(address)) => address,
         // The truth is what the simulation knows.
         Some(DeviceSource::Simulated) | None => {
-            return Ok(Arc::new(SimulatedDriver::new(
-                simulated::device(config, spec, drive, simulated::today())?,
-                start.clone(),
-            )));
+            let device = simulated::device(config, spec, drive, simulated::today())?;
+            let simulation = &config.simulation;
+            let faults = Faults::new(simulation.faults_per_hour, simulation.seed, spec.id.0);
+            return Ok(Arc::new(SimulatedDriver::new(device, start.clone(), faults)));
         }
     };
     match &spec.kind {

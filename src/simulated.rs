@@ -1,10 +1,12 @@
 //! The simulated devices of a config.
 
+pub mod faults;
+
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
-use waywarden_systems::clock::{boottime, system_utc};
+use waywarden_systems::clock::{boottime, system_utc, to_wait};
 use waywarden_systems::import::{Reader, TimedItem};
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
@@ -14,6 +16,7 @@ use waywarden_systems::simulate::reader::{Frames, Simulated};
 use waywarden_systems::simulate::{Drive, TruthSimulator};
 use waywarden_systems::supervisor::{Driver, DriverError, Lease, Pace};
 
+use self::faults::{Fault, Faults};
 use crate::config::{Camera, Config, scenario};
 use crate::failure::Failure;
 
@@ -33,8 +36,15 @@ impl Start {
 
 /// A simulated device in real time, under the supervisor like any other.
 pub struct SimulatedDriver {
-    next: Mutex<Device>,
+    state: Mutex<State>,
     start: Start,
+}
+
+struct State {
+    next: Device,
+    faults: Option<Faults>,
+    /// It is unplugged until then.
+    back: Mono,
 }
 
 /// What a device that was started again has missed for longer than this is missed.
@@ -43,24 +53,30 @@ const TOO_LATE: Duration = Duration::from_secs(1);
 /// It gives a sign of life whenever it waits, so that a stall is one of the program.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// How long an unplugged device is away.
+const AWAY: Duration = Duration::from_secs(3);
+
 impl SimulatedDriver {
-    /// This device, from `start` on.
-    pub fn new(device: Device, start: Start) -> Self {
-        Self { next: Mutex::new(device), start }
+    /// This device, from `start` on, with what happens to it.
+    pub fn new(device: Device, start: Start, faults: Option<Faults>) -> Self {
+        Self { state: Mutex::new(State { next: device, faults, back: Mono::default() }), start }
     }
 }
 
 impl Driver for SimulatedDriver {
     fn run(&self, lease: &Lease) -> Result<(), DriverError> {
-        let mut next = match self.next.try_lock() {
-            Ok(next) => next,
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(DriverError::Failed("the one before still runs".to_owned())),
         };
+        if boottime() < state.back {
+            return Err(DriverError::Absent("simulated: unplugged".to_owned()));
+        }
         let begin = self.start.now();
         lease.opened("simulated", Pace { silence: SILENCE })?;
         loop {
-            let item = next();
+            let item = (state.next)();
             let due = begin + Duration::from_nanos(item.at.0);
             if boottime().since(due) > TOO_LATE {
                 lease.beat();
@@ -74,7 +90,33 @@ impl Driver for SimulatedDriver {
                 lease.wait(left.min(SILENCE / 4))?;
                 lease.beat();
             }
+            if let Some(fault) = state.faults.as_mut().and_then(|faults| faults.at(due.since(begin))) {
+                happen(fault, &mut state, lease)?;
+            }
             lease.send(due, item.payload)?;
+        }
+    }
+}
+
+/// Something happens to a simulated device.
+#[expect(clippy::panic, clippy::disallowed_methods, reason = "that is what is tried")]
+fn happen(fault: Fault, state: &mut State, lease: &Lease) -> Result<(), DriverError> {
+    tracing::debug!("simulated fault: {fault:?}");
+    match fault {
+        Fault::Unplugged => {
+            state.back = boottime() + AWAY;
+            Err(DriverError::Absent("simulated: unplugged".to_owned()))
+        }
+        Fault::Failed => Err(DriverError::Failed("simulated: failed".to_owned())),
+        Fault::Panic => panic!("simulated"),
+        Fault::Silent => Ok(lease.wait(Duration::from_secs(3600))?),
+        Fault::Hung => {
+            // It takes no notice of the end of its lease.
+            let until = boottime() + SILENCE * 3;
+            while boottime() < until {
+                std::thread::sleep(to_wait(until.since(boottime())));
+            }
+            Err(DriverError::Failed("simulated: hung".to_owned()))
         }
     }
 }

@@ -56,6 +56,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=9_007_199_254_740_991))]
     pub seed: Option<u64>,
 
+    /// Drives so many times as fast as time passes: for long trials. Only with simulated devices.
+    #[arg(long, value_name = "N", requires = "simulate", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub speed: Option<u32>,
+
     /// Prints the summary as one JSON object, and no progress.
     #[arg(long)]
     pub json: bool,
@@ -66,6 +70,9 @@ pub struct RunArgs {
 /// # Errors
 /// When the config or a model cannot be used, the session cannot be written, or a system fails.
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if let Some(speed) = args.speed {
+        clock::set_speed(speed.into());
+    }
     let config = config(args)?;
     if config.streams().is_empty() {
         return Err(Failure::bad_input("no devices: nothing to run").hint("name some in the config, or add --simulate"));

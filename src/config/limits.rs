@@ -52,6 +52,7 @@ pub const LIMITS: &[Limit] = &[
     limit("threads.model", 1.0, 64.0, "threads"),
     // Whole numbers up to here are exact in every reader of JSON.
     limit("simulation.seed", 0.0, 9_007_199_254_740_991.0, ""),
+    limit("simulation.faults_per_hour", 0.0, 3600.0, "faults"),
     limit("gate.threshold", 0.0, 255.0, "luma levels"),
     limit("gate.force_after_s", 0.0, 3600.0, "s"),
     limit("segmentation.rate_hz", 0.1, 100.0, "Hz"),

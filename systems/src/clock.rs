@@ -2,12 +2,36 @@
 //!
 //! [`Clock`]: waywarden_components::time::Clock
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 use waywarden_components::time::{Mono, UtcOffset, UtcSource};
 
+/// Since when time is told faster than it passes, and how many times: for long trials with simulated devices.
+static SPEED: OnceLock<(Mono, f64)> = OnceLock::new();
+
+/// Tells time `speed` times as fast as it passes from now on, in the whole process. The first call counts, and belongs
+/// before anything else that reads the clock.
+pub fn set_speed(speed: f64) {
+    SPEED.get_or_init(|| (read(ClockId::CLOCK_BOOTTIME).unwrap_or_default(), speed));
+}
+
 /// Time since the computer booted, sleep included.
 pub fn boottime() -> Mono {
-    read(ClockId::CLOCK_BOOTTIME).unwrap_or_default()
+    let now = read(ClockId::CLOCK_BOOTTIME).unwrap_or_default();
+    match SPEED.get() {
+        None => now,
+        Some((start, speed)) => *start + now.since(*start).mul_f64(*speed),
+    }
+}
+
+/// How long so much of the time of [`boottime`] really takes: what a thread waits for.
+pub fn to_wait(time: Duration) -> Duration {
+    match SPEED.get() {
+        None => time,
+        Some((_, speed)) => time.div_f64(*speed),
+    }
 }
 
 /// Time by the clock of which most devices' own stamps are: since the computer booted, without sleep.

@@ -10,7 +10,7 @@ use waywarden_components::prelude::*;
 
 use super::channel::Inlet;
 use super::{Incoming, Source};
-use crate::clock::boottime;
+use crate::clock::{boottime, to_wait};
 use crate::tick::Stages;
 
 /// Wakes the tick before its deadline because something has arrived. Cheap to clone, never blocks.
@@ -182,7 +182,7 @@ impl LiveSource {
 /// Waits between ticks.
 #[expect(clippy::disallowed_methods, reason = "the loop itself, between two ticks")]
 fn pause(until: Mono) {
-    std::thread::sleep(until.since(boottime()));
+    std::thread::sleep(to_wait(until.since(boottime())));
 }
 
 impl Source for LiveSource {
@@ -198,7 +198,7 @@ impl Source for LiveSource {
                 self.meet_deadlines();
                 return true;
             }
-            match self.wake.recv_timeout(self.deadline.since(now)) {
+            match self.wake.recv_timeout(to_wait(self.deadline.since(now))) {
                 Ok(()) => {
                     let until = earliest.min(self.deadline);
                     pause(until);

@@ -16,7 +16,7 @@ use super::disk::{self, Home};
 use super::keeper::Keeper;
 use super::report::{Report, advice};
 use super::{Item, RecorderStats};
-use crate::clock::boottime;
+use crate::clock::{boottime, to_wait};
 use crate::ingress::{Control, Incoming};
 use crate::session::{
     Medium, OutputsRecord, SegmentWriter, SessionInfo, SnapshotRecord, Unfinished, WriteError, folder_of,
@@ -143,7 +143,7 @@ impl RecorderThread {
     pub fn run(mut self) -> Result<(), WriteError> {
         loop {
             let patience = self.settings.flush.saturating_sub(boottime().since(self.last_flush));
-            match self.receiver.recv_timeout(patience) {
+            match self.receiver.recv_timeout(to_wait(patience)) {
                 Ok(item) => {
                     let weight = item.weight();
                     self.attempt(|recorder| recorder.write(item));

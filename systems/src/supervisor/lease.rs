@@ -8,7 +8,7 @@ use std::time::Duration;
 use waywarden_components::prelude::*;
 
 use super::Pace;
-use crate::clock::boottime;
+use crate::clock::{boottime, to_wait};
 use crate::ingress::Outlet;
 
 /// The lease is over: the thread is to come back at once.
@@ -94,8 +94,11 @@ impl Lease {
     /// [`Over`].
     pub fn wait(&self, time: Duration) -> Result<(), Over> {
         let over = self.shared.over.lock().unwrap_or_else(PoisonError::into_inner);
-        let (over, _) =
-            self.shared.changed.wait_timeout_while(over, time, |over| !*over).unwrap_or_else(PoisonError::into_inner);
+        let (over, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(over, to_wait(time), |over| !*over)
+            .unwrap_or_else(PoisonError::into_inner);
         if *over { Err(Over) } else { Ok(()) }
     }
 }

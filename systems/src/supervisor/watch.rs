@@ -15,7 +15,7 @@ use waywarden_components::prelude::*;
 
 use super::lease::Held;
 use super::{DriverError, Lease, SupervisorSettings, Task, pauses};
-use crate::clock::boottime;
+use crate::clock::{boottime, to_wait};
 
 /// How often silences are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -115,7 +115,7 @@ impl Watch {
                 self.look_at(n);
             }
             let next = self.tasks.iter().filter_map(Watched::due).min();
-            let patience = next.map_or(LOOK, |next| next.since(boottime()).min(LOOK));
+            let patience = to_wait(next.map_or(LOOK, |next| next.since(boottime()).min(LOOK)));
             crossbeam_channel::select! {
                 recv(self.ends) -> end => if let Ok(end) = end { self.end(end) },
                 recv(stopped) -> patience => return self.stop(patience.unwrap_or_default()),
