@@ -14,7 +14,7 @@ use waywarden_systems::simulate::microphone::MicrophoneSimulator;
 use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
 use waywarden_systems::simulate::reader::{Frames, Simulated};
 use waywarden_systems::simulate::{Drive, TruthSimulator};
-use waywarden_systems::supervisor::{Driver, DriverError, Lease, Pace};
+use waywarden_systems::supervisor::{Driver, DriverError, Lease, Over, Pace};
 
 use self::faults::{Fault, Faults};
 use crate::config::{Camera, Config, scenario};
@@ -68,7 +68,9 @@ impl Driver for SimulatedDriver {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(DriverError::Failed("the one before still runs".to_owned())),
+            Err(TryLockError::WouldBlock) => {
+                return Err(DriverError::Absent("simulated: held by a thread that hangs".to_owned()));
+            }
         };
         if boottime() < state.back {
             return Err(DriverError::Absent("simulated: unplugged".to_owned()));
@@ -79,6 +81,9 @@ impl Driver for SimulatedDriver {
             let item = (state.next)();
             let due = begin + Duration::from_nanos(item.at.0);
             if boottime().since(due) > TOO_LATE {
+                if lease.is_over() {
+                    return Err(Over.into());
+                }
                 lease.beat();
                 continue;
             }
