@@ -25,7 +25,7 @@ impl Drive {
         let folder = machine.share().join(name);
         fs::create_dir_all(&folder).unwrap();
         machine.sh(&format!(
-            "mkdir -p {record}; (sh -c 'echo $$ >/run/{name}; exec waywarden run --simulate --config /host/vehicle.toml --record \
+            "mkdir -p {record}; (sh -c 'echo $$ >/run/{name}; exec waywarden run --config /host/vehicle.toml --record \
              {record} --json >/host/{name}/out 2>/host/{name}/log'; echo $? >/host/{name}/status) >/dev/null 2>&1 &"
         ));
         Self { name: name.to_owned(), folder, record: record.to_owned(), heard: 0 }
