@@ -3,6 +3,7 @@
 //!
 //! Every bench checks its result before it prints a figure. `cargo test --benches` runs them small, for the checks alone.
 
+mod cameras;
 mod floor;
 mod gate;
 mod inference;
@@ -21,7 +22,7 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 8] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
@@ -29,6 +30,7 @@ const BENCHES: [(&str, Bench); 8] = [
     ("gate", gate::run),
     ("lanes", lanes::run),
     ("inference", inference::run),
+    ("cameras", cameras::run),
     ("lateness", lateness::run),
 ];
 

@@ -1,8 +1,9 @@
 //! Which plugins a run gets, and the world that it begins with.
 
-use bevy_app::App;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bevy_app::App;
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::{CameraPlugin, GateSettings};
 use waywarden_systems::devices::{self, DevicesPlugin};
@@ -17,6 +18,7 @@ use waywarden_systems::record::RecordPlugin;
 use waywarden_systems::registry::{Registry, Treatment};
 use waywarden_systems::replay::Prepared;
 use waywarden_systems::retire::RetirePlugin;
+use waywarden_systems::settings::{Apply, SettingsPlugin};
 use waywarden_systems::tick::{Stages, TickPlugin};
 use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
@@ -43,18 +45,8 @@ pub struct Parts {
 pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     let mut app = App::empty();
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
-    app.add_plugins((
-        CameraPlugin {
-            gate: gate(config),
-            classical_lanes_hz: classical_lanes(config).then_some(config.segmentation.rate_hz as f32),
-        },
-        LanePlugin { rate_hz: config.segmentation.rate_hz as f32, classical: classical_lanes(config) },
-        ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 },
-        GpsPlugin { max_wait: Duration::from_millis(config.gps_fix.max_wait_ms.into()) },
-        RangePlugin,
-        VoicePlugin { settings: voice(config) },
-        health(config, streams),
-    ));
+    app.add_plugins((camera(config), lanes(config), obstacles(config), gps(config), RangePlugin, voice(config)));
+    app.add_plugins((health(config, streams), SettingsPlugin { apply: apply(streams) }));
     app.insert_resource(Door { source: parts.source, arrivals: parts.arrivals })
         .insert_resource(parts.runner)
         .insert_resource(parts.models);
@@ -62,8 +54,42 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     app
 }
 
-fn gate(config: &Config) -> GateSettings {
-    GateSettings { threshold: config.gate.threshold as f32, force_after: seconds(config.gate.force_after_s) }
+/// Puts another config in force, of which [`crate::reload`] has seen that no more differs than can be changed now.
+fn apply(streams: &[StreamSpec]) -> Apply {
+    let streams = streams.to_vec();
+    Apply(Arc::new(move |world, toml| {
+        // It was checked before it came in; one that this build refuses all the same changes nothing.
+        let Ok(config) = Config::from_toml(toml, "the config that was read anew") else { return };
+        camera(&config).apply(world);
+        gps(&config).apply(world);
+        voice(&config).apply(world);
+        world.insert_resource(lanes(&config));
+        world.insert_resource(obstacles(&config));
+        world.insert_resource(health(&config, &streams));
+    }))
+}
+
+fn camera(config: &Config) -> CameraPlugin {
+    CameraPlugin {
+        gate: GateSettings {
+            enabled: config.gate.enabled,
+            threshold: config.gate.threshold as f32,
+            force_after: seconds(config.gate.force_after_s),
+        },
+        classical_lanes_hz: classical_lanes(config).then_some(config.segmentation.rate_hz as f32),
+    }
+}
+
+fn lanes(config: &Config) -> LanePlugin {
+    LanePlugin { rate_hz: config.segmentation.rate_hz as f32, classical: classical_lanes(config) }
+}
+
+fn obstacles(config: &Config) -> ObstaclePlugin {
+    ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 }
+}
+
+fn gps(config: &Config) -> GpsPlugin {
+    GpsPlugin { max_wait: Duration::from_millis(config.gps_fix.max_wait_ms.into()) }
 }
 
 /// Whether lanes are sought without a model, if there is none.
@@ -71,16 +97,17 @@ pub fn classical_lanes(config: &Config) -> bool {
     config.segmentation.enabled && config.segmentation.fallback == LaneFallback::Classical
 }
 
-fn voice(config: &Config) -> VoiceSettings {
+fn voice(config: &Config) -> VoicePlugin {
     let voice = &config.voice;
-    VoiceSettings {
+    let settings = VoiceSettings {
         enter: voice.enter as f32,
         exit: voice.exit as f32,
         enter_windows: voice.enter_windows,
         hang_over_ms: voice.hang_over_ms,
         pre_roll_ms: voice.pre_roll_ms,
         max_utterance_s: voice.max_utterance_s,
-    }
+    };
+    VoicePlugin { settings }
 }
 
 fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
@@ -90,6 +117,7 @@ fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
         microphone_stale: seconds(health.microphone_stale_s),
         gps_stale: seconds(health.gps_stale_s),
         range_stale: seconds(health.range_stale_s),
+        gate: config.gate.enabled,
         classical_lanes: classical_lanes(config),
         names: streams.iter().map(|spec| (spec.id, spec.name.clone())).collect(),
     }

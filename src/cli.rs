@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, compare, import, init, inspect, models, render, replay, report, run, simulate};
+use crate::command::{
+    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run, simulate,
+};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 
@@ -70,6 +72,15 @@ pub enum Command {
     /// Says what a session holds.
     #[command(after_long_help = inspect::EXAMPLES)]
     Inspect(inspect::InspectArgs),
+    /// Keeps a piece of a session: the segments around a moment, as a session of their own.
+    #[command(after_long_help = preserve::EXAMPLES)]
+    Preserve(preserve::PreserveArgs),
+    /// Lists the cameras, microphones, loudspeakers and serial ports of this computer.
+    #[command(after_long_help = devices::EXAMPLES)]
+    Devices(devices::DevicesArgs),
+    /// Looks whether everything is as it should be: config, devices, disk, clock, models, threads.
+    #[command(after_long_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Writes a commented config for this computer.
     #[command(after_long_help = init::EXAMPLES)]
     Init(init::InitArgs),
@@ -99,8 +110,15 @@ impl Command {
             Self::Import(args) => args.config.as_deref(),
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
+            Self::Doctor(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
-            Self::Init(_) | Self::Inspect(_) | Self::Compare(_) | Self::Report(_) | Self::Render(_) => None,
+            Self::Devices(_)
+            | Self::Init(_)
+            | Self::Inspect(_)
+            | Self::Preserve(_)
+            | Self::Compare(_)
+            | Self::Report(_)
+            | Self::Render(_) => None,
         }
     }
 
@@ -112,12 +130,15 @@ impl Command {
             Self::Import(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
+            Self::Preserve(args) => args.json,
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,
             Self::Report(args) => args.json,
             Self::Render(args) => args.json,
             Self::Check(args) => args.json,
+            Self::Devices(args) => args.json,
+            Self::Doctor(args) => args.json,
         }
     }
 }

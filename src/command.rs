@@ -2,10 +2,13 @@
 
 pub mod check;
 pub mod compare;
+pub mod devices;
+pub mod doctor;
 pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod models;
+pub mod preserve;
 pub mod render;
 pub mod replay;
 pub mod report;

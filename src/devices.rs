@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{Inlet, Wake, channel};
+#[cfg(feature = "sound")]
+use waywarden_systems::microphone::AlsaMicrophone;
+use waywarden_systems::serial::SerialDevice;
 use waywarden_systems::simulate::Drive;
-use waywarden_systems::supervisor::{Driver, Supervisor, SupervisorSettings, Task};
+#[cfg(feature = "sound")]
+use waywarden_systems::speaker::{Voice, speaker};
+use waywarden_systems::supervisor::{self, Driver, Supervisor, SupervisorSettings, Task, Tried};
 
 use crate::config::{Config, DeviceSource};
 use crate::failure::Failure;
@@ -27,6 +32,8 @@ pub struct Devices {
     tasks: Vec<Task>,
     settings: SupervisorSettings,
     start: Start,
+    #[cfg(feature = "sound")]
+    voice: Option<Voice>,
 }
 
 /// Devices that run.
@@ -53,7 +60,25 @@ impl Devices {
             tasks.push(Task { name: spec.name.clone(), driver: driver(config, spec, &drive, &start)?, outlet });
             inlets.push(inlet);
         }
-        Ok((Self { tasks, settings: settings(config), start }, inlets))
+        #[cfg(feature = "sound")]
+        let voice = loudspeaker(config).map(|(task, voice)| {
+            tasks.push(task);
+            voice
+        });
+        let devices = Self {
+            tasks,
+            settings: settings(config),
+            start,
+            #[cfg(feature = "sound")]
+            voice,
+        };
+        Ok((devices, inlets))
+    }
+
+    /// Where sound for the loudspeaker is put, if the config names one.
+    #[cfg(feature = "sound")]
+    pub fn voice(&self) -> Option<&Voice> {
+        self.voice.as_ref()
     }
 
     /// Starts them.
@@ -64,6 +89,21 @@ impl Devices {
         self.start.now();
         Ok(RunningDevices(Supervisor::start(self.tasks, self.settings)?))
     }
+}
+
+/// Tries every device of a config, each until it has delivered for a second.
+///
+/// # Errors
+/// When one cannot be simulated as it is set, or this build has no driver for it.
+pub fn try_out(config: &Config) -> Result<Vec<Tried>, Failure> {
+    let drive = simulated::drive(config)?;
+    let start = Start::default();
+    let mut devices = Vec::new();
+    for spec in config.streams().iter().filter(|spec| spec.kind != StreamKind::Truth) {
+        devices.push((spec.name.clone(), driver(config, spec, &drive, &start)?));
+    }
+    start.now();
+    Ok(supervisor::try_out(devices, Duration::from_secs(1), Duration::from_secs(6))?)
 }
 
 impl RunningDevices {
@@ -96,9 +136,76 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
         Some(DeviceSource::At(address)) => address,
         // The truth is what the simulation knows.
         Some(DeviceSource::Simulated) | None => {
-            return Ok(Arc::new(SimulatedDriver::new(simulated::device(config, spec, drive)?, start.clone())));
+            return Ok(Arc::new(SimulatedDriver::new(
+                simulated::device(config, spec, drive, simulated::today())?,
+                start.clone(),
+            )));
         }
     };
+    match &spec.kind {
+        #[cfg(feature = "camera")]
+        StreamKind::Camera { .. } => {
+            if let Some(camera) = config.camera.iter().find(|camera| camera.name == spec.name) {
+                return Ok(Arc::new(v4l2_camera(camera, address)));
+            }
+        }
+        #[cfg(feature = "sound")]
+        StreamKind::Microphone => {
+            let asked = config.microphone.iter().find(|microphone| microphone.name == spec.name);
+            let rate = asked.map(|microphone| microphone.rate_hz).filter(|&rate| rate > 0);
+            return Ok(Arc::new(AlsaMicrophone::new(address, rate)));
+        }
+        StreamKind::Gps { .. } | StreamKind::Range { .. } => return serial(config, spec, address),
+        _ => {}
+    }
     Err(Failure::bad_input(format!("{}: this build has no driver for {address}", spec.name))
         .hint("source = \"simulated\" needs none"))
+}
+
+/// The driver of a satellite receiver or range finder.
+fn serial(config: &Config, spec: &StreamSpec, address: &str) -> Result<Arc<dyn Driver>, Failure> {
+    let gps = config.gps.iter().map(|gps| (&gps.name, gps.baud, gps.rate_hz));
+    let range = config.range.iter().map(|range| (&range.name, range.baud, range.rate_hz));
+    let (_, baud, rate_hz) = gps
+        .chain(range)
+        .find(|(name, ..)| **name == spec.name)
+        .ok_or_else(|| Failure::running(format!("stream {} is not in the config", spec.name)))?;
+    let device = address.parse().and_then(|address| SerialDevice::new(address, baud, rate_hz));
+    let device = device.map_err(|error| {
+        Failure::bad_input(format!("{}: {error}", spec.name)).hint("`waywarden devices` lists what is there")
+    })?;
+    Ok(Arc::new(device))
+}
+
+/// A camera of this computer.
+#[cfg(feature = "camera")]
+fn v4l2_camera(camera: &crate::config::Camera, address: &str) -> waywarden_systems::camera::driver::V4l2Camera {
+    use waywarden_systems::camera::driver::{PictureFormat, V4l2Camera, Wanted};
+    use waywarden_systems::camera::raw::RawFormat;
+
+    use crate::config::CameraFormat;
+    let format = match camera.format {
+        CameraFormat::Auto => None,
+        CameraFormat::Mjpeg => Some(PictureFormat::Mjpeg),
+        CameraFormat::Yuyv => Some(PictureFormat::Raw(RawFormat::Yuyv)),
+        CameraFormat::Nv12 => Some(PictureFormat::Raw(RawFormat::Nv12)),
+        CameraFormat::Rgb => Some(PictureFormat::Raw(RawFormat::Rgb)),
+        CameraFormat::Bgr => Some(PictureFormat::Raw(RawFormat::Bgr)),
+    };
+    let wanted = Wanted { format, width: camera.width, height: camera.height, fps: camera.fps };
+    V4l2Camera { address: address.to_owned(), wanted }
+}
+
+/// The loudspeaker, if the config names one. What it says of itself goes to the log alone: it brings no samples, so it is
+/// no stream of a session.
+#[cfg(feature = "sound")]
+fn loudspeaker(config: &Config) -> Option<(Task, Voice)> {
+    let settings = &config.speaker;
+    if settings.device.is_empty() {
+        return None;
+    }
+    let (driver, voice) = speaker(&settings.device, Duration::from_millis(settings.buffer_ms.into()));
+    // Nobody listens at the other end of this channel: it belongs to no stream.
+    let (outlet, _) = channel(StreamId::default(), 1, DropPolicy::KeepNewest, waywarden_systems::ingress::wake().0);
+    Some((Task { name: "speaker".to_owned(), driver: Arc::new(driver), outlet }, voice))
 }

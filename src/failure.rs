@@ -92,6 +92,13 @@ impl Failure {
         self
     }
 
+    /// The same failure with something else that went wrong.
+    #[must_use]
+    pub fn also(mut self, message: impl fmt::Display) -> Self {
+        self.reports.push(Report { message: message.to_string(), ..Report::default() });
+        self
+    }
+
     /// The failure as one JSON object: `ok` (false), `code`, `kind`, `error`, `hint`, and `errors`, which lists all.
     pub fn to_json(&self) -> serde_json::Value {
         let first = self.reports.first();

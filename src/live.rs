@@ -1,9 +1,7 @@
 //! A live run: devices on threads of their own, the tick, the recorder.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bevy_app::App;
@@ -13,8 +11,8 @@ use waywarden_systems::clock::system_utc;
 use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
-use waywarden_systems::record::{Destination, Recorder, RecorderSettings, RecorderStats};
-use waywarden_systems::session::{Origin, WriteError};
+use waywarden_systems::record::Recorder;
+use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::command::replay::Counts;
@@ -22,14 +20,20 @@ use crate::config::Config;
 use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::failure::Failure;
+use crate::last_words::LastWords;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
-use crate::{app, drive, session_info};
+use crate::recording::{self, Recording, Started};
+use crate::signals::Reread;
+use crate::systemd::Systemd;
+use crate::{app, drive, session_info, signals};
 
 /// What to run.
 pub struct LiveRun {
     /// The config.
     pub config: Config,
+    /// Reads the config again, as it was read for this run: with what the command line says on top.
+    pub reread: Option<Reread>,
     /// The folder of the session, if it is recorded.
     pub session: Option<PathBuf>,
     /// The folder to look for models in first.
@@ -72,7 +76,7 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, Failure> {
-    let LiveRun { config, session, models, duration, show } = plan;
+    let LiveRun { config, reread, session, models, duration, show } = plan;
     let streams = config.streams();
     let engines = Engines::load(&config, models.as_deref(), None)?;
     let threads = &config.threads;
@@ -80,10 +84,23 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let control = Control::default();
     let stages = Stages::default();
     let (waker, woken) = wake();
-    let (devices, inlets) = Devices::new(&config, &streams, &waker)?;
-    let recorder = session.map(|folder| start_recorder(folder, &config, &streams, &engines, &control)).transpose()?;
+    let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
+    let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
+    let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
+    let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
+    let recorder = match recorder {
+        Some(Started { recorder, inlet, recording }) => {
+            inlets.push(inlet);
+            Some((recorder, recording))
+        }
+        None => {
+            recording::preserve_on_signal(None, Duration::ZERO)?;
+            None
+        }
+    };
     let mut first = vec![Payload::Seed(config.simulation.seed)];
     first.extend(system_utc().map(Payload::Utc));
+    first.extend(earlier.into_iter().map(warning));
     let settings = LiveSettings {
         period: Duration::from_millis(config.tick.period_ms.into()),
         min_gap: Duration::from_millis(config.tick.min_gap_ms.into()),
@@ -107,7 +124,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.add_plugins(LogPlugin);
     app.finish();
     app.cleanup();
-    stop_on_signals(&control)?;
+    signals::listen(&control, config.clone(), reread)?;
     let devices = devices.start()?;
     // Last of all: threads started after this one is preferred would be preferred as well.
     pools::start(Pools { compute, jobs, live: true, realtime });
@@ -116,8 +133,13 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.world_mut().remove_resource::<Recorder>();
     // Whatever ended the run: what was recorded is completed first.
     let finished = recording.map(Recording::finish);
+    // A disk that does not answer would keep this thread as well; the next run is then told of a kill.
+    let answers = finished.as_ref().is_none_or(|finished| finished.answers);
+    if let Some(last_words) = last_words.filter(|_| answers) {
+        last_words.end(ran.as_ref().err().map(|failure| failure.to_string()).as_deref());
+    }
     let (first, last, ticks) = ran?;
-    let stats = finished.transpose()?.unwrap_or_default();
+    let stats = finished.map(|finished| finished.stats).transpose()?.unwrap_or_default();
     Ok(Summary {
         ticks,
         session_s: last.since(first).as_secs_f64(),
@@ -129,12 +151,36 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     })
 }
 
+/// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.
+fn begin_last_words(session: &Path) -> (Option<LastWords>, Vec<String>) {
+    let folder = session.parent().unwrap_or(session);
+    let name = session.file_name().unwrap_or_default().to_string_lossy();
+    match std::fs::create_dir_all(folder).and_then(|()| LastWords::begin(folder, &name)) {
+        Ok((last_words, earlier)) => {
+            if let Err(error) = last_words.listen() {
+                tracing::warn!("a crash of this run will not be told from a kill: {error}");
+            }
+            (Some(last_words), earlier)
+        }
+        Err(error) => {
+            tracing::warn!("{}: the next run will not know how this one ended: {error}", folder.display());
+            (None, Vec::new())
+        }
+    }
+}
+
+fn warning(text: String) -> Payload {
+    Payload::Notice(Notice { level: NoticeLevel::Warning, source: "waywarden".to_owned(), text })
+}
+
 fn drive_until_end(app: &mut App, duration: Option<Duration>, show: Show) -> Result<(Mono, Mono, u64), Failure> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let mut progress = duration.map(|length| Progress::start("running", Some(millis(length)), Unit::Millis, show));
     let (mut first, mut last, mut ticks) = (None, Mono::default(), 0);
+    let mut systemd = Systemd::default();
     while drive::tick(app)? {
         let outcome = drive::outcome(app.world());
+        systemd.tick(outcome.now);
         let start = *first.get_or_insert(outcome.now);
         last = outcome.now;
         ticks += 1;
@@ -142,6 +188,7 @@ fn drive_until_end(app: &mut App, duration: Option<Duration>, show: Show) -> Res
             progress.set(millis(last.since(start)));
         }
     }
+    systemd.stopping();
     if let Some(progress) = progress {
         progress.finish("the drive is over");
     }
@@ -155,60 +202,6 @@ fn deadlines(config: &Config) -> std::collections::BTreeMap<JobRole, Duration> {
         (JobRole::Detection, ms(config.detection.deadline_ms)),
     ]
     .into()
-}
-
-/// An orderly end at the first SIGTERM or SIGINT; the second one ends the process at once.
-fn stop_on_signals(control: &Control) -> Result<(), Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
-    let control = control.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut asked = false;
-        for _ in signals.forever() {
-            if asked {
-                std::process::exit(130);
-            }
-            asked = true;
-            control.shut_down();
-        }
-    })?;
-    Ok(())
-}
-
-struct Recording {
-    thread: JoinHandle<Result<(), WriteError>>,
-    stats: Arc<RecorderStats>,
-}
-
-impl Recording {
-    /// Waits until everything is on the disk.
-    fn finish(self) -> Result<Arc<RecorderStats>, Failure> {
-        self.thread.join().map_err(|_| Failure::running("the recorder's thread panicked"))??;
-        Ok(self.stats)
-    }
-}
-
-fn start_recorder(
-    folder: PathBuf,
-    config: &Config,
-    streams: &[StreamSpec],
-    engines: &Engines,
-    control: &Control,
-) -> Result<(Recorder, Recording), Failure> {
-    std::fs::create_dir_all(&folder).map_err(|source| WriteError::Io { path: folder.clone(), source })?;
-    let record = &config.record;
-    let settings = RecorderSettings {
-        destination: Destination::Folder(folder),
-        info: session_info::describe(Origin::Live, config, streams, engines.describe()),
-        queue_bytes: record.queue_mb as usize * 1_000_000,
-        patient: false,
-        flush: Duration::from_millis(record.flush_ms.into()),
-        segment_bytes: u64::from(record.segment_mb) * 1_000_000,
-    };
-    let (recorder, thread) = Recorder::new(settings, control.clone());
-    let stats = recorder.stats();
-    let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || thread.run())?;
-    Ok((recorder, Recording { thread, stats }))
 }
 
 /// `2026-11-23T08-15-00Z` for seconds since 1970.

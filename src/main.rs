@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
-use waywarden::command::{check, compare, import, init, inspect, models, render, replay, report, run, simulate};
+use waywarden::command::{
+    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run, simulate,
+};
 use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::logging;
@@ -46,6 +48,9 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Init(args) => init::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Models(args) => models::run(args, out),
+        Command::Preserve(args) => preserve::run(args, out),
+        Command::Devices(args) => devices::run(args, out),
+        Command::Doctor(args) => doctor::run(args, out),
         Command::Compare(args) => compare::run(args, out),
         Command::Render(args) => render::run(args, out),
         Command::Report(args) => report::run(args, out),

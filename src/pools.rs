@@ -58,16 +58,16 @@ pub fn start(pools: Pools) {
 }
 
 /// Gives this thread real-time priority. False where that is not permitted.
-fn prefer() -> bool {
+pub fn prefer() -> bool {
     let Ok(value) = ThreadPriorityValue::try_from(REALTIME) else { return false };
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(value), policy).is_ok()
 }
 
 /// Lets this thread, and the threads that it starts, run only when nobody else wants to.
-fn stand_back() {
+pub fn stand_back() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).is_err() {
-        tracing::warn!("job threads run at ordinary priority: models may delay ticks");
+        tracing::warn!("this thread runs at ordinary priority: it may delay ticks");
     }
 }

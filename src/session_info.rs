@@ -25,12 +25,17 @@ pub fn describe(
         streams: streams.to_vec(),
         models,
         cpu: cpu(),
-        boot_id: kernel_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+        boot_id: boot_id(),
         log_time_offset_ns: match origin {
             Origin::Live => clock::system_utc().map_or(0, |utc| utc.offset_ns),
             Origin::Import | Origin::Replay => 0,
         },
     }
+}
+
+/// What tells one start of this computer from the others; empty where it is not known.
+pub fn boot_id() -> String {
+    kernel_line("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 /// This build.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
-use waywarden_systems::clock::boottime;
+use waywarden_systems::clock::{boottime, system_utc};
 use waywarden_systems::import::{Reader, TimedItem};
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
@@ -112,11 +112,18 @@ fn camera_failure(spec: &StreamSpec) -> impl Fn(waywarden_systems::simulate::cam
     move |error| Failure::bad_input(format!("camera {name}: {error}"))
 }
 
-/// The simulated device of a stream.
+/// Today, in seconds since 1970, if this computer knows it: a receiver that is simulated in a live run says no other date
+/// than the computer.
+pub fn today() -> Option<u32> {
+    let now = i64::try_from(boottime().0).ok()?.checked_add(system_utc()?.offset_ns)?;
+    u32::try_from((now + 500_000_000) / 1_000_000_000).ok()
+}
+
+/// The simulated device of a stream, in a drive that begins at `date`, in seconds since 1970; at always the same if none.
 ///
 /// # Errors
 /// When it is not in the config, or cannot be simulated as it is set.
-pub fn device(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Device, Failure> {
+pub fn device(config: &Config, spec: &StreamSpec, drive: &Drive, date: Option<u32>) -> Result<Device, Failure> {
     Ok(match &spec.kind {
         StreamKind::Camera { .. } => {
             let settings = camera_of(config, spec)?;
@@ -129,7 +136,8 @@ pub fn device(config: &Config, spec: &StreamSpec, drive: &Drive) -> Result<Devic
         }
         StreamKind::Gps { .. } => {
             let gps = config.gps.iter().find(|gps| gps.name == spec.name).ok_or_else(|| unknown(spec))?;
-            let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, ..GpsSettings::default() };
+            let utc_start = date.unwrap_or(GpsSettings::default().utc_start);
+            let settings = GpsSettings { rate_hz: gps.rate_hz.round() as u32, utc_start };
             let mut simulator = GpsSimulator::new(drive, settings);
             Box::new(move || simulator.next())
         }
@@ -165,5 +173,5 @@ pub fn reader(
             return Ok(Box::new(frames));
         }
     }
-    Ok(Box::new(Simulated::new(device(config, spec, drive)?, length)))
+    Ok(Box::new(Simulated::new(device(config, spec, drive, None)?, length)))
 }

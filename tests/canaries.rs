@@ -168,7 +168,7 @@ fn child() {
         config.threads.compute = 4;
         let duration = Some(Duration::from_secs(2));
         let session = Some(session.into());
-        let plan = LiveRun { config, session, models: None, duration, show: Show::Nothing };
+        let plan = LiveRun { config, reread: None, session, models: None, duration, show: Show::Nothing };
         live::run_with(plan, |app| add_canary(app, &canary)).unwrap();
         return;
     }

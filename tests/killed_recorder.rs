@@ -27,6 +27,7 @@ fps = 10.0
 loop_frames = 5
 [record]
 segment_s = 2
+free_gb = 0.0
 ";
 
 /// What a kill may cost at most, as promised, and what a busy machine with a slow disk may add.
@@ -76,9 +77,11 @@ fn record(prelude: &str, more: &[&str]) -> Recording {
     let args = ["run", "--config", "config.toml", "--simulate", "--record", "rec"];
     let mut child = start_after(dir.path(), prelude, &[&args, more].concat());
     let session = until(&mut child, "anything recorded", || {
-        let session = std::fs::read_dir(&folder).ok()?.next()?.unwrap().path();
+        // Beside it is the note of the run.
+        let session = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.is_dir())?;
         let first = std::fs::metadata(session.join("segment-00000.mcap")).ok()?;
-        (first.len() > 1000).then_some(session)
+        // A segment begins with its snapshot, and what has come since is flushed half a second later.
+        (first.len() > 1000 && last_tick(&session).1 > 0).then_some(session)
     });
     Recording { dir, child, session }
 }

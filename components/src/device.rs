@@ -56,6 +56,12 @@ pub struct RangeSensor {
     pub protocol: RangeProtocol,
 }
 
+/// What records the drive. Its link says whether the disk takes what is recorded, and its counters how many ticks could
+/// not be: as `dropped`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[require(Link, Description, Counters, Health)]
+pub struct DriveRecorder;
+
 /// The link to an MQTT broker.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Broker {
@@ -155,6 +161,7 @@ crate::kinds! {
     Microphone => "microphone",
     GpsReceiver => "gps_receiver",
     RangeSensor => "range_sensor",
+    DriveRecorder => "drive_recorder",
     Broker => "broker",
     RemoteApi => "remote_api",
     Link => "link",

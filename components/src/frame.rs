@@ -63,7 +63,7 @@ pub enum GateScore {
         /// Whether it was accepted only because the last accepted one is too old.
         forced: bool,
     },
-    /// A broken frame: never accepted.
+    /// A broken frame, or one of another size than its camera's: nobody uses it.
     Unusable,
 }
 
@@ -89,8 +89,14 @@ pub struct Gate {
     pub forced: u64,
     /// Frames that could not be decoded.
     pub broken: u64,
-    /// Size of the last decoded frame in pixels, (0, 0) before the first.
+    /// Size of the camera's frames in pixels, (0, 0) before the first.
     pub size: (u32, u32),
+    /// Frames of another size, which nobody uses.
+    pub wrong_size: u64,
+    /// The size of the last one of those, and how many in a row had it: the camera may have been set to it.
+    pub other_size: ((u32, u32), u32),
+    /// When the camera was opened for the last time: it may have another size since.
+    pub opened: Mono,
 }
 
 crate::kinds! {

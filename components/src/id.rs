@@ -23,6 +23,18 @@ impl StreamId {
     /// Warnings and notices.
     pub const ALERTS: StreamId = StreamId(Self::OWN + 2);
 
+    /// The recorder: how it goes. Nothing is made of what it says but its health.
+    pub const RECORDER: StreamId = StreamId(Self::OWN + 3);
+
+    /// The name of a stream that is no device of the config; none for those, and for what the app makes.
+    pub const fn own_name(self) -> Option<&'static str> {
+        match self {
+            Self::APP => Some("app"),
+            Self::RECORDER => Some("recorder"),
+            _ => None,
+        }
+    }
+
     /// The stream of utterances heard by the microphone `device`.
     pub const fn utterances_of(device: StreamId) -> StreamId {
         StreamId(Self::OWN + 0x1000 + device.0)

@@ -12,6 +12,7 @@ use crate::device::{CameraRole, LinkState};
 use crate::geometry::CameraGeometry;
 use crate::id::{StableId, StreamId};
 use crate::job::{JobId, JobOutput};
+use crate::outcome::Notice;
 use crate::position::GpsProtocol;
 use crate::range::RangeProtocol;
 use crate::time::{Mono, UtcOffset};
@@ -152,6 +153,11 @@ pub enum Payload {
         /// Why.
         reason: BoundaryReason,
     },
+    /// The config was read anew: all of it, as TOML.
+    Config(String),
+    /// Something that happened outside of the world, for the log: of the run before this one, of the recorder, of the
+    /// config.
+    Notice(Notice),
     /// The person or program that runs the app wants it to end.
     Shutdown,
 }
@@ -186,6 +192,8 @@ impl Payload {
             Self::Utc(_) => "utc",
             Self::Seed(_) => "seed",
             Self::Boundary { .. } => "boundary",
+            Self::Config(_) => "config",
+            Self::Notice(_) => "notice",
             Self::Shutdown => "shutdown",
         }
     }
@@ -245,6 +253,10 @@ pub struct SegmentStarted {
 #[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RandomSeed(pub u64);
 
+/// The config as it was last read anew, as TOML; empty before, when that of the session is in force. Written by Ingress.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings(pub String);
+
 /// The app has been asked to end. Written by Ingress.
 #[derive(Message, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShutdownRequested;
@@ -255,5 +267,6 @@ crate::kinds! {
     DeviceEvent => "device_event",
     SegmentStarted => "segment_started",
     RandomSeed => "random_seed",
+    Settings => "settings",
     ShutdownRequested => "shutdown_requested",
 }

@@ -16,7 +16,10 @@ Examples:
     waywarden init
 
   Under another name, in place of what is there:
-    waywarden init -o /etc/waywarden.toml --force";
+    waywarden init -o /etc/waywarden.toml --force
+
+  The unit for systemd, which explains itself:
+    waywarden init --unit > /etc/systemd/system/waywarden.service";
 
 /// What `init` may be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,10 +32,17 @@ pub struct InitArgs {
     #[arg(long)]
     pub force: bool,
 
+    /// Prints a unit for systemd instead, and writes no config.
+    #[arg(long)]
+    pub unit: bool,
+
     /// Prints one JSON object.
     #[arg(long)]
     pub json: bool,
 }
+
+/// The unit for systemd.
+const UNIT: &str = include_str!("../../assets/waywarden.service");
 
 /// The first line of what stands above the devices in the commented config, and of what stands below them.
 const DEVICES: &str = "# A camera. At most 16.";
@@ -51,14 +61,65 @@ struct Found {
 type Search = fn() -> Option<Found>;
 
 /// The searches, the best first. The first one that finds something counts: simulated devices are always found.
-const SEARCHES: [Search; 1] = [simulated];
+const SEARCHES: [Search; 2] = [real, simulated];
+
+/// Devices of this computer: its cameras, and its serial ports, of which nobody knows what is at the other end.
+fn real() -> Option<Found> {
+    #[cfg(feature = "camera")]
+    let cameras: Vec<(String, String)> = waywarden_systems::camera::listing::cameras()
+        .into_iter()
+        .filter(|camera| camera.formats.iter().any(|format| format.usable))
+        .map(|camera| (camera.by_id.unwrap_or(camera.path), camera.name))
+        .collect();
+    #[cfg(not(feature = "camera"))]
+    let cameras = Vec::new();
+    #[cfg(feature = "serial")]
+    let ports: Vec<(String, String)> = waywarden_systems::serial::serial_ports()
+        .into_iter()
+        .filter(|port| port.usb.is_some())
+        .map(|port| (port.by_id.unwrap_or_else(|| port.path.display().to_string()), port.what))
+        .collect();
+    #[cfg(not(feature = "serial"))]
+    let ports = Vec::new();
+    found(&cameras, &ports)
+}
+
+/// The config of cameras and serial ports, given as address and description. What is not there is not simulated beside
+/// what is: nobody is to take an invented position for a real one.
+fn found(cameras: &[(String, String)], ports: &[(String, String)]) -> Option<Found> {
+    use std::fmt::Write;
+    if cameras.is_empty() && ports.is_empty() {
+        return None;
+    }
+    let mut toml = String::from(
+        "# What was found on this computer (`waywarden devices`). See `waywarden check --print-default` for every key.\n",
+    );
+    toml.push_str("gps = []\nrange = []\n");
+    if cameras.is_empty() {
+        toml.push_str("camera = []\n");
+    }
+    for (n, (address, name)) in cameras.iter().take(16).enumerate() {
+        let (stream, role) = if n == 0 { ("front".to_owned(), "front") } else { (format!("camera-{}", n + 1), "rear") };
+        let address = toml::Value::from(address.as_str());
+        let name = name.escape_default();
+        let _ = write!(toml, "\n# {name}\n[[camera]]\nname = \"{stream}\"\nrole = \"{role}\"\nsource = {address}\n");
+    }
+    for (address, what) in ports {
+        let (address, what) = (toml::Value::from(address.as_str()), what.escape_default());
+        let _ = write!(
+            toml,
+            "\n# {what}: take away the marks, and `gps = []` or `range = []` above, if it is one.\n\
+             #[[gps]]\n#source = {address}\n#[[range]]\n#source = {address}\n"
+        );
+    }
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let what = format!("{}, {}", plural(cameras.len(), "camera"), plural(ports.len(), "serial port"));
+    Some(Found { what, toml: Some(toml) })
+}
 
 /// Simulated devices, as in the commented default config.
 fn simulated() -> Option<Found> {
-    Some(Found {
-        what: "simulated devices: no drivers of real ones are built into this version".to_owned(),
-        toml: None,
-    })
+    Some(Found { what: "simulated devices: no others were found".to_owned(), toml: None })
 }
 
 /// Writes the config, and prints to `out` what is in it.
@@ -67,7 +128,15 @@ fn simulated() -> Option<Found> {
 ///
 /// When the file is there already and is not to be replaced, or cannot be written.
 pub fn run(args: &InitArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let found = SEARCHES.iter().find_map(|search| search());
+    run_with(args, &SEARCHES, out)
+}
+
+fn run_with(args: &InitArgs, searches: &[Search], out: &mut dyn Write) -> Result<(), Failure> {
+    if args.unit {
+        write!(out, "{UNIT}")?;
+        return Ok(());
+    }
+    let found = searches.iter().find_map(|search| search());
     let text = config(found.as_ref().and_then(|found| found.toml.as_deref()))?;
     write(&args.out, &text, args.force)?;
     let path = args.out.display().to_string();
@@ -122,12 +191,13 @@ mod tests {
     use crate::failure::Code;
 
     fn args(out: PathBuf, force: bool) -> InitArgs {
-        InitArgs { out, force, json: false }
+        InitArgs { out, force, unit: false, json: false }
     }
 
     fn init(args: &InitArgs) -> Result<String, Failure> {
         let mut out = Vec::new();
-        run(args, &mut out).map(|()| String::from_utf8(out).unwrap())
+        // Whatever this computer has.
+        run_with(args, &[simulated], &mut out).map(|()| String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -154,6 +224,29 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), DEFAULT_TOML);
         let failure = init(&args(folder.path().join("gone/new.toml"), false)).unwrap_err();
         assert!(failure.to_string().contains("cannot be written"), "{failure}");
+    }
+
+    #[test]
+    fn nothing_is_simulated_beside_real_devices() {
+        let camera = ("/dev/v4l/by-id/usb-\"odd\"".to_owned(), "a camera\n[tick]".to_owned());
+        let port = ("/dev/ttyUSB0".to_owned(), "u-blox 7".to_owned());
+        for (cameras, ports, names) in [
+            (vec![camera.clone(), camera.clone()], vec![port.clone()], vec!["front", "camera-2"]),
+            (vec![camera], vec![], vec!["front"]),
+            (vec![], vec![port], vec![]),
+        ] {
+            let text = config(found(&cameras, &ports).unwrap().toml.as_deref()).unwrap();
+            assert_eq!(Config::from_toml(&text, "test").unwrap().names().collect::<Vec<_>>(), names);
+        }
+        assert!(found(&[], &[]).is_none());
+    }
+
+    #[test]
+    fn the_unit_is_printed_and_nothing_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("new.toml");
+        let said = init(&InitArgs { unit: true, ..args(out.clone(), false) }).unwrap();
+        assert!(said.contains("Type=notify") && said.contains("WatchdogSec=") && !out.exists());
     }
 
     /// A search that finds real devices gives the same config with those in it.

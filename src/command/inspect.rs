@@ -54,6 +54,8 @@ struct Contents {
     segments: Vec<Segment>,
     /// By stream and kind of input.
     inputs: BTreeMap<(StreamId, &'static str), (u64, u64)>,
+    /// The first tick: a later one than 1 where only a piece was kept.
+    first_tick: Option<u64>,
     /// The last tick.
     last_tick: Option<u64>,
     /// Ticks that are not there between the first and the last: their files are missing, or they were never written.
@@ -100,6 +102,7 @@ impl Contents {
                 self.first.get_or_insert(incoming.now);
                 self.last = incoming.now;
                 self.ticks += 1;
+                self.first_tick.get_or_insert(incoming.tick);
                 let before = self.last_tick.replace(incoming.tick);
                 self.missing_ticks += before.map_or(0, |before| incoming.tick.saturating_sub(before.saturating_add(1)));
                 let mut bytes = 0;
@@ -141,7 +144,7 @@ impl Contents {
             .collect();
         let value = json!({
             "ok": true, "session": args.session.display().to_string(), "bytes": size, "ticks": self.ticks,
-            "session_s": self.length(), "whole": reader.cuts().is_empty() && self.missing_ticks == 0, "missing_ticks": self.missing_ticks, "cut": reader.cuts(),
+            "session_s": self.length(), "whole": reader.cuts().is_empty() && self.missing_ticks == 0, "first_tick": self.first_tick, "missing_ticks": self.missing_ticks, "cut": reader.cuts(),
             "segments": self.segments, "inputs": inputs, "ticks_with_outputs": self.outputs, "changes": self.kinds,
             "info": reader.info(),
         });
@@ -197,6 +200,9 @@ impl Contents {
         for cut in reader.cuts() {
             writeln!(out, "  cut        {cut}")?;
         }
+        if let Some(first) = self.first_tick.filter(|first| *first > 1) {
+            writeln!(out, "  begins     with tick {first}: those before it are not here")?;
+        }
         if self.missing_ticks > 0 {
             writeln!(out, "  missing    {} ticks between the first and the last", self.missing_ticks)?;
         }
@@ -208,8 +214,8 @@ impl Contents {
 }
 
 fn name(reader: &SessionReader, stream: StreamId) -> String {
-    if stream == StreamId::APP {
-        return "app".to_owned();
+    if let Some(name) = stream.own_name() {
+        return name.to_owned();
     }
     let spec = reader.info().streams.iter().find(|spec| spec.id == stream);
     spec.map_or_else(|| format!("stream {}", stream.0), |spec| spec.name.clone())

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::live::{self, LiveRun};
 use crate::progress::Show;
+use crate::signals::Reread;
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
@@ -65,21 +66,12 @@ pub struct RunArgs {
 /// # Errors
 /// When the config or a model cannot be used, the session cannot be written, or a system fails.
 pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut config = match &args.config {
-        Some(path) => Config::load(path)?,
-        None => Config::default(),
-    };
-    if args.simulate {
-        config = config.simulated();
-    } else if config.streams().is_empty() {
+    let config = config(args)?;
+    if config.streams().is_empty() {
         return Err(Failure::bad_input("no devices: nothing to run").hint("name some in the config, or add --simulate"));
-    } else {
-        let names: Vec<&str> = config.names().collect();
-        tracing::warn!("simulated devices: {} (this build has no drivers of real ones)", names.join(", "));
     }
-    if let Some(seed) = args.seed {
-        config.simulation.seed = seed;
-    }
+    let again = args.clone();
+    let reread = args.config.is_some().then(|| -> Reread { Box::new(move || self::config(&again)) });
     let folder = match (&args.record, config.record.directory.as_str()) {
         (Some(folder), _) => Some(folder.clone()),
         (None, "") => None,
@@ -88,6 +80,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let session = folder.as_deref().map(session_folder);
     let plan = LiveRun {
         config,
+        reread,
         session: session.clone(),
         models: args.models.clone(),
         duration: args.duration,
@@ -119,6 +112,21 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The config, with what the command line says on top.
+fn config(args: &RunArgs) -> Result<Config, Failure> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if args.simulate {
+        config = config.simulated();
+    }
+    if let Some(seed) = args.seed {
+        config.simulation.seed = seed;
+    }
+    Ok(config)
 }
 
 /// A new folder for a session: named by the date, or by the boot and the time since while the date is unknown.

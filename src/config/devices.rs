@@ -106,11 +106,13 @@ pub struct Microphone {
     pub name: String,
     /// Where its sound comes from.
     pub source: DeviceSource,
+    /// Samples a second that it is asked for; 0 takes what suits it.
+    pub rate_hz: u32,
 }
 
 impl Default for Microphone {
     fn default() -> Self {
-        Self { name: "microphone".into(), source: DeviceSource::Simulated }
+        Self { name: "microphone".into(), source: DeviceSource::Simulated, rate_hz: 0 }
     }
 }
 

@@ -31,6 +31,7 @@ pub const LIMITS: &[Limit] = &[
     limit("camera.geometry.yaw_left_deg", -30.0, 30.0, "degrees"),
     limit("camera.geometry.left_m", -2.0, 2.0, "m"),
     limit("camera.geometry.bumper_m", -1.0, 5.0, "m"),
+    limit("microphone.rate_hz", 0.0, 384_000.0, "Hz"),
     limit("gps.baud", 0.0, 921_600.0, "Bd"),
     limit("gps.rate_hz", 0.1, 50.0, "Hz"),
     limit("range.baud", 1200.0, 921_600.0, "Bd"),
@@ -75,6 +76,10 @@ pub const LIMITS: &[Limit] = &[
     limit("record.segment_mb", 1.0, 65_536.0, "MB"),
     limit("record.queue_mb", 1.0, 65_536.0, "MB"),
     limit("record.flush_ms", 10.0, 60_000.0, "ms"),
+    limit("record.keep_gb", 0.0, 1_000_000.0, "GB"),
+    limit("record.keep_days", 0.0, 36_500.0, "days"),
+    limit("record.free_gb", 0.0, 1_000_000.0, "GB"),
+    limit("record.preserve_s", 1.0, 3600.0, "s"),
     limit("replay.look_ahead_mb", 1.0, 65_536.0, "MB"),
 ];
 

@@ -101,6 +101,8 @@ impl Default for Simulation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gate {
+    /// Whether frames are looked at.
+    pub enabled: bool,
     /// Mean absolute luma difference to the last accepted frame from which a frame is accepted, 0 to 255.
     pub threshold: f64,
     /// Seconds after which a frame is accepted however little has changed.
@@ -109,7 +111,7 @@ pub struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { threshold: 3.0, force_after_s: 1.0 }
+        Self { enabled: true, threshold: 3.0, force_after_s: 1.0 }
     }
 }
 
@@ -299,11 +301,29 @@ pub struct Record {
     pub queue_mb: u32,
     /// Milliseconds after which what was recorded is handed to the disk.
     pub flush_ms: u32,
+    /// Gigabytes of segments that are kept in `directory`; 0: no limit.
+    pub keep_gb: f64,
+    /// Days after which segments are deleted; 0: never.
+    pub keep_days: f64,
+    /// Gigabytes of the disk that stay free; 0: none.
+    pub free_gb: f64,
+    /// Seconds before and after now that SIGUSR1 keeps.
+    pub preserve_s: u32,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { directory: String::new(), segment_s: 60, segment_mb: 256, queue_mb: 64, flush_ms: 500 }
+        Self {
+            directory: String::new(),
+            segment_s: 60,
+            segment_mb: 256,
+            queue_mb: 64,
+            flush_ms: 500,
+            keep_gb: 0.0,
+            keep_days: 0.0,
+            free_gb: 1.0,
+            preserve_s: 30,
+        }
     }
 }
 

@@ -143,10 +143,12 @@ impl Director {
             self.truths.extend(truth.lane.map(|lane| (at, lane)));
         }
         let Some(found) = &tick.found else { return };
+        // Satellites know the date better than the computer.
+        self.utc = found.date.or(self.utc);
         for (id, health) in &found.health {
             self.health(*id, health);
         }
-        for (_, fix) in &found.fixes {
+        for (_, fix) in found.fixes.iter().filter(|(_, fix)| fix.validity == FixValidity::Valid) {
             self.status.speed_mps = fix.speed_mps.map(|speed| (speed, tick.now));
         }
         for (_, reading) in found.ranges.iter().filter(|(_, reading)| reading.validity == RangeValidity::Valid) {

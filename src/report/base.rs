@@ -48,8 +48,8 @@ impl Base {
 
     /// The name of a stream.
     pub fn name(&self, stream: StreamId) -> String {
-        if stream == StreamId::APP {
-            return "app".to_owned();
+        if let Some(name) = stream.own_name() {
+            return name.to_owned();
         }
         let spec = self.streams.iter().find(|spec| spec.id == stream);
         spec.map_or_else(|| format!("stream {}", stream.0), |spec| spec.name.clone())

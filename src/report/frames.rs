@@ -56,7 +56,7 @@ pub struct FrameFacts {
     pub detected: u64,
     /// Frames that a full queue dropped.
     pub dropped: u64,
-    /// Frames that could not be decoded.
+    /// Frames that nobody could use: broken, or of another size than their camera's.
     pub broken: u64,
     /// Frames that the gate judged; none where nothing was ever run.
     pub judged: u64,

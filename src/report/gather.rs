@@ -125,6 +125,10 @@ impl Gathered {
                 self.utc.get_or_insert(*utc);
             }
         }
+        // Satellites know the date better than the computer.
+        if self.utc.is_none_or(|utc| utc.source != UtcSource::Gps) {
+            self.utc = tick.found.as_ref().and_then(|found| found.date).or(self.utc);
+        }
         if let Some(segment) = &tick.segment {
             self.segments += 1;
             if self.segment_starts.len() < MOST_MARKS {

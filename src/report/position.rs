@@ -113,7 +113,8 @@ impl Positions {
             // What the receiver said in the meantime is not known.
             self.receivers.values_mut().for_each(|receiver| receiver.before = None);
         }
-        for (id, fix) in tick.found.iter().flat_map(|found| &found.fixes) {
+        let usable = |(_, fix): &&(StableId, GpsFix)| fix.validity == FixValidity::Valid;
+        for (id, fix) in tick.found.iter().flat_map(|found| &found.fixes).filter(usable) {
             let receiver = self.receivers.entry(id.stream).or_default();
             let place = Place {
                 at: tick.now,

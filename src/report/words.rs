@@ -194,7 +194,8 @@ pub fn problems(facts: &Facts, gathered: &Gathered) -> Vec<Problem> {
         add(Warning, format!("The queue of {device} was full: {} dropped.", plural(*count, "item")));
     }
     if facts.frames.broken > 0 {
-        add(Warning, format!("{} could not be decoded.", plural(facts.frames.broken, "picture")));
+        let pictures = plural(facts.frames.broken, "picture");
+        add(Warning, format!("{pictures} could not be used: damaged, or of another size."));
     }
     for (role, count) in &facts.missed_jobs {
         add(Warning, format!("{role}: {} missed the deadline.", plural(*count, "job")));

@@ -1,7 +1,13 @@
 //! Cameras: the first look at every frame, and the gate that decides which ones are worth more.
 
+#[cfg(feature = "camera")]
+pub mod driver;
 pub mod gate;
 pub mod jpeg;
+#[cfg(feature = "camera")]
+pub mod listing;
+pub mod mjpeg;
+pub mod raw;
 pub mod ridges;
 
 use std::collections::BTreeMap;
@@ -39,7 +45,7 @@ impl CloserLook {
 
 impl Plugin for CameraPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.gate).insert_resource(CloserLook(self.classical_lanes_hz));
+        self.apply(app.world_mut());
         app.init_resource::<ModelStatus>().state_resource::<ModelStatus>();
         app.state::<Thumbnail>()
             .payload::<LaneFeatures>("made of nothing but the frame and the camera's geometry, and gone with its tick")
@@ -52,14 +58,25 @@ impl Plugin for CameraPlugin {
     }
 }
 
+impl CameraPlugin {
+    /// Puts its settings in force.
+    pub fn apply(&self, world: &mut World) {
+        world.insert_resource(self.gate);
+        world.insert_resource(CloserLook(self.classical_lanes_hz));
+    }
+}
+
 /// Decodes the small grey picture of every new frame.
 pub fn capture(
     mut frames: Query<(&StableId, &Stamp, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
     cameras: Query<(&StableId, &Camera, &LaneTracker)>,
-    closer: Res<CloserLook>,
+    (gate, closer): (Res<GateSettings>, Res<CloserLook>),
     models: Res<ModelStatus>,
     ahead: Option<Res<LookAhead>>,
 ) {
+    if !gate.enabled {
+        return;
+    }
     let mut fresh: Vec<(StableId, Mono)> = frames
         .iter()
         .filter(|(.., thumbnail, _)| **thumbnail == Thumbnail::Pending)
@@ -139,18 +156,23 @@ pub fn first_look(jpeg: &[u8], lanes: Option<CameraGeometry>) -> FirstLook {
 /// Judges every new frame, in order of time for each camera.
 pub fn gate(
     mut frames: Query<(&StableId, &Stamp, &Thumbnail, &mut GateScore)>,
-    mut cameras: Query<(&StableId, &mut Gate)>,
+    mut cameras: Query<(&StableId, &Link, &mut Gate)>,
     settings: Res<GateSettings>,
 ) {
+    if !settings.enabled {
+        return;
+    }
     let mut fresh: Vec<_> = frames.iter_mut().filter(|(.., score)| **score == GateScore::Pending).collect();
     fresh.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, mut score) in fresh {
-        let Some((_, mut gate)) = cameras.iter_mut().find(|(camera, _)| camera.stream == id.stream) else { continue };
+        let Some((_, link, mut gate)) = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream) else {
+            continue;
+        };
         *score = match thumbnail {
-            Thumbnail::Ready { width, height, luma } => {
-                gate.size = (*width, *height);
+            Thumbnail::Ready { width, height, luma } if gate::has_its_size(&mut gate, (*width, *height), link) => {
                 gate::judge(&mut gate, luma, stamp.captured, &settings)
             }
+            Thumbnail::Ready { .. } => GateScore::Unusable,
             Thumbnail::Pending | Thumbnail::Broken(_) => {
                 gate.broken += 1;
                 GateScore::Unusable
@@ -158,3 +180,6 @@ pub fn gate(
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,11 @@ pub fn boottime() -> Mono {
     read(ClockId::CLOCK_BOOTTIME).unwrap_or_default()
 }
 
+/// Time by the clock of which most devices' own stamps are: since the computer booted, without sleep.
+pub fn monotonic() -> Mono {
+    read(ClockId::CLOCK_MONOTONIC).unwrap_or_default()
+}
+
 /// The date as this computer's clock has it, unless it stands before the year 2020: a board without a battery wakes up
 /// in 1970.
 pub fn system_utc() -> Option<UtcOffset> {

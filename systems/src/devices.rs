@@ -19,6 +19,7 @@ impl Plugin for DevicesPlugin {
             .state::<Microphone>()
             .state::<GpsReceiver>()
             .state::<RangeSensor>()
+            .state::<DriveRecorder>()
             .state::<Broker>()
             .state::<RemoteApi>()
             .state::<Link>()
@@ -43,7 +44,7 @@ impl DeviceIndex {
     }
 }
 
-/// Spawns the devices of a session.
+/// Spawns the devices of a session, and what records it.
 pub fn spawn(world: &mut World, streams: &[StreamSpec]) {
     for spec in streams {
         let id = StableId::device(spec.id);
@@ -55,6 +56,8 @@ pub fn spawn(world: &mut World, streams: &[StreamSpec]) {
             StreamKind::Truth => continue,
         };
     }
+    // A drive that is not recorded has one too: it waits, and says so.
+    world.spawn((StableId::device(StreamId::RECORDER), DriveRecorder));
     index(world);
 }
 

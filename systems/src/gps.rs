@@ -1,9 +1,12 @@
 //! Satellite receivers.
 
+pub mod binary;
+pub mod check;
 pub mod fix;
 pub mod gpmf;
 pub mod nmea;
 pub mod sentence;
+mod utc;
 
 use std::time::Duration;
 
@@ -14,11 +17,15 @@ use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
 use crate::registry::Register;
+use check::FixChecker;
 use fix::{FixMerger, Timed};
 use gpmf::{GpmfEvent, GpmfReader};
 use nmea::{NmeaEvent, NmeaReader};
 
-/// Reads satellite receivers: NMEA 0183 or GPMF in, one [`GpsFix`] for each moment with a fix out.
+pub use utc::tell_time;
+
+/// Reads satellite receivers: NMEA 0183 or GPMF in, one [`GpsFix`] for each moment with a fix out, usable or not; and
+/// the date by those that are.
 pub struct GpsPlugin {
     /// How long after its first sentence a moment stays open for others of the same time of day.
     pub max_wait: Duration,
@@ -34,14 +41,22 @@ impl Default for GpsPlugin {
 
 impl Plugin for GpsPlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(GpsSettings { max_wait: self.max_wait }).init_resource::<Token<GpsFix>>();
+        self.apply(app.world_mut());
+        app.init_resource::<Token<GpsFix>>();
         app.register_required_components::<GpsReceiver, GpsReader>();
         app.state::<GpsFix>()
             .state::<GpsState>()
             .state::<GpsReader>()
             .exempt::<GpsSettings>("the config, which the session holds")
             .exempt::<Token<GpsFix>>("declares access, holds nothing");
-        app.add_systems(Sense, parse);
+        app.add_systems(Sense, parse).add_systems(Understand, tell_time);
+    }
+}
+
+impl GpsPlugin {
+    /// Puts its settings in force.
+    pub fn apply(&self, world: &mut World) {
+        world.insert_resource(GpsSettings { max_wait: self.max_wait });
     }
 }
 
@@ -61,6 +76,9 @@ pub struct GpsReader {
     pub fixes: FixMerger,
     /// The payload in progress.
     pub gpmf: GpmfReader,
+    /// What new fixes are judged by.
+    #[serde(default)]
+    pub checker: FixChecker,
 }
 
 waywarden_components::kinds! { GpsReader => "gps_reader" }
@@ -73,12 +91,20 @@ pub fn receiver(protocol: GpsProtocol) -> impl Bundle {
 /// Reads the bytes that came from receivers, counts what they were and emits the fixes that became complete.
 pub fn parse(
     mut serial: MessageReader<SerialBytes>,
+    mut events: MessageReader<DeviceEvent>,
     mut receivers: Query<(&StableId, &GpsReceiver, &mut GpsState, &mut GpsReader)>,
     clock: Res<Clock>,
     settings: Res<GpsSettings>,
     mut emit: Emit<GpsFix>,
 ) {
     let mut fixes = Vec::new();
+    // A new connection begins before its bytes, a hole lies behind what the full queue still held.
+    let events: Vec<_> = events.read().collect();
+    for event in &events {
+        if let DeviceEvent::Link { stream, state: LinkState::Connected, .. } = event {
+            resync(&mut receivers, *stream);
+        }
+    }
     for input in serial.read() {
         let Some((id, receiver, mut state, mut reader)) =
             receivers.iter_mut().find(|(id, ..)| id.stream == input.stream)
@@ -89,11 +115,26 @@ pub fn parse(
             GpsProtocol::Nmea => read(&mut state, &mut reader, &input.bytes, input.captured, &mut fixes),
             GpsProtocol::Gpmf => read_gpmf(&mut state, &mut reader.gpmf, input, &mut fixes),
         }
-        spawn(id.stream, &mut state, &mut fixes, &mut emit);
+        spawn(id.stream, &mut state, &mut reader.checker, &mut fixes, &mut emit);
+    }
+    for event in &events {
+        if let DeviceEvent::Dropped { stream, .. } = event {
+            resync(&mut receivers, *stream);
+        }
     }
     for (id, _, mut state, mut reader) in receivers.iter_mut().sort::<&StableId>() {
         reader.fixes.close_after(settings.max_wait, clock.now, |fix| fixes.push(fix));
-        spawn(id.stream, &mut state, &mut fixes, &mut emit);
+        spawn(id.stream, &mut state, &mut reader.checker, &mut fixes, &mut emit);
+    }
+}
+
+fn resync(receivers: &mut Query<(&StableId, &GpsReceiver, &mut GpsState, &mut GpsReader)>, stream: StreamId) {
+    if let Some((.., mut state, mut reader)) = receivers.iter_mut().find(|(id, ..)| id.stream == stream) {
+        reader.sentences.resync(|event| {
+            if let NmeaEvent::Stray(count) = event {
+                state.stray_bytes += u64::from(count);
+            }
+        });
     }
 }
 
@@ -125,11 +166,23 @@ fn read_gpmf(state: &mut GpsState, reader: &mut GpmfReader, input: &SerialBytes,
     });
 }
 
-fn spawn(stream: StreamId, state: &mut Mut<GpsState>, fixes: &mut Vec<Timed>, emit: &mut Emit<GpsFix>) {
-    for (fix, captured) in fixes.drain(..) {
+fn spawn(
+    stream: StreamId,
+    state: &mut GpsState,
+    checker: &mut FixChecker,
+    fixes: &mut Vec<Timed>,
+    emit: &mut Emit<GpsFix>,
+) {
+    for (mut fix, captured) in fixes.drain(..) {
+        fix.validity = checker.judge(&fix, captured);
         state.fixes += 1;
-        state.last_fix = Some(captured);
-        state.fix = Some(fix.clone());
+        if fix.validity == FixValidity::Valid {
+            state.last_fix = Some(captured);
+            state.fix = Some(fix.clone());
+        } else {
+            state.doubtful += 1;
+            state.doubt = Some((captured, fix.validity));
+        }
         emit.spawn((StableId::new(stream, state.fixes), Stamp { captured, seq: state.fixes }, fix));
     }
 }
@@ -144,6 +197,7 @@ mod tests {
     fn world() -> World {
         let mut world = World::new();
         world.init_resource::<Messages<SerialBytes>>();
+        world.init_resource::<Messages<DeviceEvent>>();
         world.init_resource::<Token<GpsFix>>();
         world.init_resource::<Clock>();
         world.insert_resource(GpsSettings { max_wait: GpsPlugin::default().max_wait });
@@ -215,12 +269,57 @@ mod tests {
     #[test]
     fn the_plugin_puts_it_into_sense() {
         let mut app = App::new();
-        app.add_message::<SerialBytes>().init_resource::<Clock>().add_plugins(GpsPlugin::default());
+        app.add_message::<SerialBytes>().add_message::<DeviceEvent>().init_resource::<Clock>();
+        app.add_plugins(GpsPlugin::default());
         app.world_mut().spawn((StableId::device(StreamId(3)), receiver(GpsProtocol::Nmea)));
         let bytes = Bytes::from([GGA, RMC].concat());
         app.world_mut().write_message(SerialBytes { stream: StreamId(3), captured: Mono::default(), bytes });
         app.world_mut().run_schedule(Sense);
         assert_eq!(fixes(app.world_mut()).len(), 1);
+    }
+
+    /// A GGA and an RMC of one moment with the right sums.
+    fn moment(second: u32, latitude: &str, knots: &str, altitude: &str, date: &str) -> String {
+        let with_sum = |body: String| format!("${body}*{:02X}\r\n", body.bytes().fold(0, |sum, byte| sum ^ byte));
+        let time = format!("1200{second:02}.00");
+        with_sum(format!("GPGGA,{time},{latitude},N,01131.000,E,1,08,0.9,{altitude},M,46.9,M,,"))
+            + &with_sum(format!("GPRMC,{time},A,{latitude},N,01131.000,E,{knots},84.4,{date},,"))
+    }
+
+    #[test]
+    fn what_cannot_be_is_kept_counted_and_not_used() {
+        let mut world = world();
+        let said = [
+            moment(0, "4807.038", "10.0", "545.4", "231126"),
+            moment(1, "4807.039", "486.0", "545.4", "231126"),
+            moment(2, "4807.040", "10.0", "99999.0", "231126"),
+            moment(3, "1207.040", "10.0", "545.4", "231126"),
+            moment(4, "4807.041", "10.0", "545.4", "090407"),
+            moment(5, "9107.041", "10.0", "545.4", "231126"),
+        ];
+        for (now, text) in (1..).zip(&said) {
+            tick(&mut world, now * 1000, &[(3, text)]);
+        }
+        let validity: Vec<_> = fixes(&mut world).into_iter().map(|(.., fix)| fix.validity).collect();
+        use FixValidity::*;
+        assert_eq!(validity, [Valid, TooFast, Altitude, Jumped, Valid]);
+        let state = state(&mut world, 3);
+        assert_eq!((state.fixes, state.doubtful, state.bad), (5, 3, 2), "latitude 91 is no sentence at all");
+        assert_eq!(state.doubt, Some((Mono::from_nanos(4_000_000_000), Jumped)));
+        let used = state.fix.unwrap();
+        assert_eq!((used.date, used.rollovers), (Some((2026, 11, 23)), 1));
+        assert_eq!(state.last_fix, Some(Mono::from_nanos(5_000_000_000)));
+    }
+
+    #[test]
+    fn a_port_that_is_opened_anew_costs_no_bad_sentence() {
+        let mut world = world();
+        tick(&mut world, 1000, &[(3, &RMC[..30])]);
+        let connected = |state| DeviceEvent::Link { stream: StreamId(3), at: Mono::default(), state };
+        world.write_message(connected(LinkState::Connected));
+        tick(&mut world, 2000, &[(3, &format!("{}{GGA}{RMC}", &RMC[50..]))]);
+        let state = state(&mut world, 3);
+        assert_eq!((state.good, state.bad, state.stray_bytes, state.fixes), (2, 0, 47, 1));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct HealthPlugin {
     pub gps_stale: Duration,
     /// Likewise a range finder.
     pub range_stale: Duration,
+    /// Whether frames are looked at.
+    pub gate: bool,
     /// Whether lanes are sought by the classical estimator where there is no segmentation model.
     pub classical_lanes: bool,
     /// Names of the streams, for notices.
@@ -37,7 +39,9 @@ impl HealthPlugin {
         self.names
             .iter()
             .find(|(id, _)| *id == stream)
-            .map_or_else(|| format!("stream {}", stream.0), |(_, name)| name.clone())
+            .map(|(_, name)| name.clone())
+            .or_else(|| stream.own_name().map(str::to_owned))
+            .unwrap_or_else(|| format!("stream {}", stream.0))
     }
 }
 
@@ -50,6 +54,7 @@ type Device<'a> = (
     Option<&'a Gate>,
     Option<&'a GpsState>,
     Option<&'a RangeState>,
+    Option<&'a DriveRecorder>,
     &'a mut Health,
 );
 
@@ -62,17 +67,20 @@ pub fn assess(
     mut notices: MessageWriter<Notice>,
 ) {
     let mut changed = Vec::new();
-    for (id, link, counters, camera, gate, gps, range, mut health) in &mut devices {
+    for (id, link, counters, camera, gate, gps, range, recorder, mut health) in &mut devices {
         let stale_after = match (camera, gps, range) {
             (Some(_), ..) => plugin.camera_stale,
             (_, Some(_), _) => plugin.gps_stale,
             (.., Some(_)) => plugin.range_stale,
             _ => plugin.microphone_stale,
         };
-        let (state, reason) = judge_link(link, counters, &clock, stale_after)
+        let (state, reason) = recorder
+            .map(|_| judge_recorder(link))
+            .or_else(|| judge_link(link, counters, &clock, stale_after))
             .or_else(|| gate.and_then(judge_frames))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
+            .or_else(|| camera.filter(|_| !plugin.gate).and_then(judge_unseen))
             .or_else(|| camera.and_then(|camera| judge_models(camera, &models, plugin.classical_lanes)))
             .unwrap_or((FunctionState::Active, String::new()));
         if health.state != state || health.reason != reason {
@@ -94,6 +102,19 @@ pub fn assess(
 }
 
 type Judgement = Option<(FunctionState, String)>;
+
+/// A recorder is given nothing by its link: it is asked for no samples.
+fn judge_recorder(link: &Link) -> (FunctionState, String) {
+    match &link.state {
+        LinkState::Connecting => (FunctionState::Off, "nothing is recorded".to_owned()),
+        LinkState::Connected => (FunctionState::Active, String::new()),
+        LinkState::Lost(reason) => {
+            (FunctionState::Degraded, format!("nothing is recorded, being tried again: {reason}"))
+        }
+        LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
+        LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
+    }
+}
 
 fn judge_link(link: &Link, counters: &Counters, clock: &Clock, stale_after: Duration) -> Judgement {
     match &link.state {
@@ -126,16 +147,34 @@ fn judge_gps(gps: &GpsState, clock: &Clock, stale_after: Duration) -> Judgement 
         (_, Some(protocol)) if gps.good == 0 => {
             Some((FunctionState::Fault, format!("speaks {protocol}: switch it to NMEA")))
         }
-        (Some(_), _) => Some((FunctionState::Degraded, "no fix: no view of the sky?".to_owned())),
-        (None, _) => Some((FunctionState::Standby, "no fix yet".to_owned())),
+        _ if gps.good + gps.ignored == 0 && (gps.bad > MOST_BAD || gps.stray_bytes > MOST_STRAY) => Some((
+            FunctionState::Fault,
+            "nothing that it says can be read: check the baud rate, and that it speaks NMEA".to_owned(),
+        )),
+        _ => Some(match (gps.doubt, gps.last_fix) {
+            (Some((at, why)), _) if clock.now.since(at) < stale_after => {
+                (FunctionState::Degraded, format!("its fixes are not believed: {}", why.words()))
+            }
+            (_, Some(_)) => (FunctionState::Degraded, "no fix: no view of the sky?".to_owned()),
+            (_, None) => (FunctionState::Standby, "no fix yet".to_owned()),
+        }),
     }
 }
 
+/// Broken sentences or frames, and bytes outside of any, after which something is wrong if nothing else has come.
+const MOST_BAD: u64 = 20;
+const MOST_STRAY: u64 = 2000;
+
 fn judge_range(range: &RangeState) -> Judgement {
-    let (read, bad) = (range.valid + range.invalid, range.bad);
-    (read == 0 && bad > 20).then(|| {
+    let read = range.valid + range.invalid;
+    (read == 0 && (range.bad > MOST_BAD || range.stray_bytes > MOST_STRAY)).then(|| {
         (FunctionState::Fault, "nothing that it says can be read: check `protocol` and the baud rate".to_owned())
     })
+}
+
+fn judge_unseen(camera: &Camera) -> Judgement {
+    (camera.role == CameraRole::Front)
+        .then(|| (FunctionState::Off, "recorded, not looked at: gate.enabled is false".to_owned()))
 }
 
 fn judge_models(camera: &Camera, models: &ModelStatus, classical_lanes: bool) -> Judgement {

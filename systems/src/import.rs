@@ -6,7 +6,6 @@
 
 mod ffmpeg;
 mod nmea_time;
-mod resample;
 mod timeline;
 
 pub mod error;

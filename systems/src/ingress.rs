@@ -5,6 +5,7 @@
 //! a replay, whose source is that journal, puts the same things into the world in the same ticks.
 
 mod channel;
+mod date;
 mod live;
 
 use bevy_app::{App, Plugin};
@@ -19,6 +20,7 @@ use crate::devices::DeviceIndex;
 use crate::jobs::{Arrivals, JobRunner};
 use crate::record::Recorder;
 use crate::registry::Register;
+use crate::settings;
 use crate::tick::Activity;
 
 /// What a tick is given.
@@ -59,10 +61,11 @@ pub struct IngressPlugin;
 
 impl Plugin for IngressPlugin {
     fn build(&self, app: &mut App) {
-        app.init_resource::<Passed>().init_resource::<RandomSeed>();
+        app.init_resource::<Passed>().init_resource::<RandomSeed>().init_resource::<GpsUtc>();
         app.exempt::<Passed>("is the journal itself")
             .exempt::<Door>("the outside")
             .state_resource::<RandomSeed>()
+            .state_resource::<GpsUtc>()
             .payload::<Frame>("the input itself: journalled once, findings about it are digested")
             .payload::<AudioChunk>("the input itself: journalled once, findings about it are digested")
             .tick_message::<DeviceEvent>()
@@ -91,6 +94,10 @@ pub fn drain(world: &mut World) {
     let mut clock = world.resource_mut::<Clock>();
     clock.tick = incoming.tick;
     clock.now = incoming.now;
+    // Found out in the tick before, from bytes that had come in.
+    if let Some(utc) = world.resource::<GpsUtc>().utc {
+        date::set(world, utc);
+    }
     for input in &incoming.inputs {
         admit(world, input);
     }
@@ -138,9 +145,11 @@ fn admit(world: &mut World, input: &Input) {
             write(world, JobResult { job: *job, frame: *frame, took_ns: *took_ns, output: output.clone() });
         }
         Payload::JobMissed { job, frame } => write(world, JobMissed { job: *job, frame: *frame }),
-        Payload::Utc(utc) => world.resource_mut::<Clock>().utc = Some(*utc),
+        Payload::Utc(utc) => date::set(world, *utc),
         Payload::Seed(seed) => world.insert_resource(RandomSeed(*seed)),
         Payload::Boundary { segment, .. } => write(world, SegmentStarted { segment: *segment }),
+        Payload::Config(toml) => settings::change(world, toml),
+        Payload::Notice(notice) => write(world, notice.clone()),
         Payload::Shutdown => write(world, ShutdownRequested),
     }
 }

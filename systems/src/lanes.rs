@@ -62,6 +62,7 @@ type Frames<'w, 's> = Query<
         &'static StableId,
         &'static Stamp,
         &'static Thumbnail,
+        &'static GateScore,
         &'static mut LaneFeatures,
         &'static mut Segmentation,
         &'static mut LaneEstimate,
@@ -95,7 +96,7 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
         return;
     };
     let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
-    let (JobOutput::Segmentation(masks), Some((id, stamp, thumbnail, _, mut segmentation, mut estimate))) =
+    let (JobOutput::Segmentation(masks), Some((id, stamp, thumbnail, _, _, mut segmentation, mut estimate))) =
         (&result.output, frame)
     else {
         lane.failed += 1;
@@ -114,12 +115,12 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
     };
 }
 
-/// Looks at what was found in the frames that `camera::capture` has looked at closely, in order of their ids. Whatever the gate says of a frame: a look
-/// costs little, and a lane that is followed wants frames that differ little.
+/// Looks at what was found in the frames that `camera::capture` has looked at closely, in order of their ids. Whatever the
+/// gate says of a frame that can be used: a look costs little, and a lane that is followed wants frames that differ little.
 fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
     let mut all: Vec<_> = frames.iter_mut().collect();
     all.sort_unstable_by_key(|(id, ..)| **id);
-    for (id, stamp, thumbnail, mut features, _, mut estimate) in all {
+    for (id, stamp, thumbnail, score, mut features, _, mut estimate) in all {
         let camera = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream);
         let Some((_, camera, mut lane, mut tracker)) = camera else { continue };
         // A frame that a job holds stays in the world: it has been considered.
@@ -130,7 +131,7 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
         // Nobody needs them after this tick.
         let features = std::mem::take(&mut *features);
         let Thumbnail::Ready { width, height, .. } = thumbnail else { continue };
-        if features.width == 0 {
+        if features.width == 0 || *score == GateScore::Unusable {
             continue;
         }
         *estimate = classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);

@@ -14,6 +14,8 @@ pub mod ingress;
 pub mod jobs;
 pub mod lanes;
 pub mod log;
+#[cfg(feature = "sound")]
+pub mod microphone;
 pub mod models;
 mod msgpack;
 pub mod obstacles;
@@ -21,10 +23,17 @@ pub mod range;
 pub mod record;
 pub mod registry;
 pub mod replay;
+mod resample;
 pub mod retire;
 pub mod road_plane;
+pub mod serial;
 pub mod session;
+pub mod settings;
 pub mod simulate;
+#[cfg(feature = "sound")]
+pub mod sound;
+#[cfg(feature = "sound")]
+pub mod speaker;
 pub mod supervisor;
 pub mod tick;
 pub mod voice;

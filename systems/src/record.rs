@@ -1,20 +1,32 @@
 //! The Record phase: inputs are journalled, the world is digested, what changed goes to the recorder.
 
+mod disk;
+mod keeper;
+mod preserve;
+mod report;
+mod retention;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, bounded};
 use waywarden_components::prelude::*;
 
+pub use disk::{Space, space};
+pub use keeper::{Busy, Keeper, KeeperSettings, KeeperThread};
+pub use preserve::{LONGEST, PRESERVED};
+pub use retention::{Limits, Stored, Surplus, stored, surplus};
 pub use thread::{Destination, RecorderSettings, RecorderThread};
 
-use crate::ingress::{Control, Incoming, Passed};
+use crate::ingress::{Control, Incoming, Outlet, Passed};
 use crate::registry::{self, Register, Values, digest_world};
 use crate::session::{OutputsRecord, SnapshotRecord};
+use report::{Report, TOO_SLOW};
 
 /// Ticks that may wait for the recorder's thread, whatever their size.
 const WAITING_TICKS: usize = 8192;
@@ -90,10 +102,12 @@ pub struct RecorderStats {
     pub ticks: AtomicU64,
     /// Segments begun.
     pub segments: AtomicU64,
-    /// Ticks lost.
+    /// Ticks lost: refused by a full queue, or not taken by the disk.
     pub lost: AtomicU64,
     /// Bytes written.
     pub bytes: AtomicU64,
+    /// The queue is full, or was and no snapshot has gone into it since.
+    refusing: AtomicBool,
 }
 
 /// The world's end of the recorder: a queue bounded in bytes.
@@ -105,13 +119,26 @@ pub struct Recorder {
     patient: bool,
     control: Control,
     stats: Arc<RecorderStats>,
-    /// Ticks lost since the queue was full: nothing is recorded until a snapshot makes it worth something again.
-    gap: Option<u64>,
+    report: Option<Report>,
+}
+
+/// Who is told how a recording goes.
+#[derive(Clone, Default)]
+pub struct Told {
+    /// The world, through the channel of [`StreamId::RECORDER`].
+    pub world: Option<Outlet>,
+    /// Who looks after what has been recorded.
+    pub keeper: Option<Keeper>,
 }
 
 impl Recorder {
     /// A recorder and the thread that writes for it.
     pub fn new(settings: RecorderSettings, control: Control) -> (Self, RecorderThread) {
+        Self::telling(settings, control, Told::default())
+    }
+
+    /// The same, with somebody who is told how it goes.
+    pub fn telling(settings: RecorderSettings, control: Control, told: Told) -> (Self, RecorderThread) {
         let (sender, receiver) = bounded(WAITING_TICKS);
         let stats = Arc::new(RecorderStats::default());
         let recorder = Self {
@@ -120,9 +147,10 @@ impl Recorder {
             patient: settings.patient,
             control: control.clone(),
             stats: stats.clone(),
-            gap: None,
+            report: told.world.map(Report::new),
         };
-        (recorder, RecorderThread::new(settings, receiver, control, stats))
+        let told = (recorder.report.clone(), told.keeper);
+        (recorder, RecorderThread::new(settings, receiver, control, stats, told))
     }
 
     /// What it has done.
@@ -142,20 +170,26 @@ impl Recorder {
             return;
         }
         let kinds = registry::save(world);
-        let mut recorder = world.resource_mut::<Recorder>();
-        let lost_ticks = recorder.gap.take().unwrap_or_default();
-        let snapshot = SnapshotRecord { segment, reason, tick, now: now.0, lost_ticks, kinds };
+        let recorder = world.resource::<Recorder>();
+        // How many ticks are lost is known to the thread, which knows what became of those that it was given.
+        let snapshot = SnapshotRecord { segment, reason, tick, now: now.0, lost_ticks: 0, kinds };
+        // The thread may come to this snapshot before this line has ended: it must find that the queue takes things again.
+        recorder.stats.refusing.store(false, Ordering::Relaxed);
         if !recorder.push(Item::Snapshot(Box::new(snapshot))) {
-            recorder.gap = Some(lost_ticks);
+            recorder.stats.refusing.store(true, Ordering::Relaxed);
         }
     }
 
-    fn tick(&mut self, incoming: Incoming, outputs: OutputsRecord) {
-        if self.gap.is_none() && !self.push(Item::Tick(Box::new((incoming, outputs)))) {
-            self.gap = Some(0);
+    /// Nothing is recorded behind a refused tick until a snapshot makes it worth something again.
+    fn tick(&self, incoming: Incoming, outputs: OutputsRecord) {
+        let refusing = &self.stats.refusing;
+        if !refusing.load(Ordering::Relaxed) && !self.push(Item::Tick(Box::new((incoming, outputs)))) {
+            refusing.store(true, Ordering::Relaxed);
+            if let Some(report) = &self.report {
+                report.say(LinkState::Lost(TOO_SLOW.to_owned()));
+            }
         }
-        if let Some(lost) = &mut self.gap {
-            *lost += 1;
+        if refusing.load(Ordering::Relaxed) {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
             if self.stats.waiting.load(Ordering::Relaxed) <= self.limit / 2 {
                 self.control.new_segment(BoundaryReason::Gap);
@@ -180,7 +214,7 @@ impl Recorder {
             }
             self.sender.send(item).is_ok()
         } else {
-            !matches!(self.sender.try_send(item), Err(TrySendError::Full(_)))
+            self.sender.try_send(item).is_ok()
         };
         if !sent {
             self.stats.waiting.fetch_sub(weight, Ordering::Relaxed);
@@ -202,7 +236,7 @@ pub fn record(world: &mut World) {
         let evidence = registry::digested_values(world);
         world.resource_mut::<Expectation>().evidence = Some(evidence);
     }
-    if let (Some(incoming), Some(mut recorder)) = (incoming, world.get_resource_mut::<Recorder>()) {
+    if let (Some(incoming), Some(recorder)) = (incoming, world.get_resource::<Recorder>()) {
         recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
     }
 }

@@ -15,7 +15,7 @@ pub use feed::{Feed, FeedSettings, Step};
 use crate::ingress::{Incoming, Source};
 use crate::registry::{self, RestoreError};
 use crate::session::SnapshotRecord;
-use crate::{devices, jobs};
+use crate::{devices, jobs, settings};
 
 /// A source of ticks that somebody else fills, one at a time.
 #[derive(Clone, Default)]
@@ -46,5 +46,6 @@ impl Source for Prepared {
 pub fn restore(world: &mut World, snapshot: &SnapshotRecord) -> Result<(), RestoreError> {
     registry::restore(world, &snapshot.kinds)?;
     devices::index(world);
+    settings::apply(world);
     jobs::resume(world)
 }

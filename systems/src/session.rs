@@ -5,6 +5,8 @@
 mod findings;
 pub mod format;
 mod foxglove;
+mod medium;
+mod piece;
 mod reader;
 mod unfinished;
 mod writer;
@@ -14,6 +16,8 @@ pub use format::{
     BuildInfo, FORMAT_MAJOR, FORMAT_MINOR, ModelInfo, Origin, OutputsRecord, SessionInfo, SnapshotRecord,
 };
 pub use foxglove::Publisher;
+pub use medium::Medium;
+pub use piece::{Piece, PieceError, Window, preserve};
 pub use reader::{From, Record, SessionError, SessionReader};
 pub use unfinished::Unfinished;
 pub(crate) use unfinished::folder_of;

@@ -11,6 +11,7 @@
 //! keeps failing is given a long rest after some failures in a short time, and its state says so.
 
 mod lease;
+mod probe;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use lease::{Lease, Over};
+pub use probe::{Tried, try_out};
 pub use watch::{Supervisor, install_nudge};
 
 use crate::ingress::Outlet;

@@ -23,7 +23,8 @@ pub struct VoicePlugin {
 
 impl Plugin for VoicePlugin {
     fn build(&self, app: &mut App) {
-        app.insert_resource(self.settings.clone()).init_resource::<Detectors>().init_resource::<Token<Utterance>>();
+        self.apply(app.world_mut());
+        app.init_resource::<Detectors>().init_resource::<Token<Utterance>>();
         app.state::<SpeechProbability>()
             .state::<Voice>()
             .state::<Utterance>()
@@ -33,6 +34,13 @@ impl Plugin for VoicePlugin {
             .exempt::<Detectors>("cannot be saved: begins anew with every segment")
             .exempt::<Token<Utterance>>("declares access, holds nothing");
         app.add_systems(Sense, detect);
+    }
+}
+
+impl VoicePlugin {
+    /// Puts its settings in force.
+    pub fn apply(&self, world: &mut World) {
+        world.insert_resource(self.settings.clone());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The built program as its users meet it: arguments in, exit code and words out.
 
+#![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs")]
 #![expect(clippy::panic, reason = "a test that cannot go on ends")]
 
 use std::fs::File;

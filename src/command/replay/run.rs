@@ -14,6 +14,7 @@ use waywarden_systems::record::{Destination, Expectation, Recorder, RecorderSett
 use waywarden_systems::registry::Registry;
 use waywarden_systems::replay::{self, Divergence, Feed, FeedSettings, LookAhead, Prepared, Step};
 use waywarden_systems::session::{self, Origin, OutputsRecord, SessionReader};
+use waywarden_systems::settings::Apply;
 use waywarden_systems::tick::{Stages, TickPlugin};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -47,8 +48,13 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
         models: plan.engines.status.clone(),
     };
     let mut app = app::build(&plan.config, &plan.info.streams, parts);
+    if args.config.is_some() {
+        // The config that is tried stays, whatever was read anew on the drive.
+        app.world_mut().remove_resource::<Apply>();
+    }
     let recorder = start_recorder(args, &plan, &mut app)?;
-    let look_ahead = if args.no_look_ahead { None } else { start_look_ahead(threads, &plan)? };
+    let look_ahead =
+        if args.no_look_ahead || !plan.config.gate.enabled { None } else { start_look_ahead(threads, &plan)? };
     if let Some(look_ahead) = &look_ahead {
         app.insert_resource(look_ahead.clone());
     }

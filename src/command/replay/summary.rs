@@ -30,7 +30,7 @@ pub struct Counts {
     pub detected: u64,
     /// Frames that a full queue dropped.
     pub dropped: u64,
-    /// Frames that could not be decoded.
+    /// Frames that nobody could use: broken, or of another size than their camera's.
     pub broken: u64,
     /// Fixes made.
     pub fixes: u64,
@@ -51,7 +51,7 @@ impl Counts {
             counts.frames += counters.received;
             counts.dropped += counters.dropped;
             counts.gated += gate.judged - gate.accepted;
-            counts.broken += gate.broken;
+            counts.broken += gate.broken + gate.wrong_size;
             counts.segmented += lane.segmented;
             counts.lane_looks += tracker.looked;
             counts.lanes_claimed += tracker.claims;

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use bevy_ecs::resource::Resource;
 use serde::{Deserialize, Serialize};
+use waywarden_components::device::{Link, LinkState};
 use waywarden_components::frame::{Gate, GateScore, Luma};
 use waywarden_components::time::Mono;
 
 /// When a frame is worth looking at.
 #[derive(Resource, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateSettings {
+    /// Whether frames are looked at. Those that are not are recorded, and found in by nobody.
+    pub enabled: bool,
     /// Least mean absolute luma difference to the last accepted frame, 0 to 255; 0 lets everything through.
     pub threshold: f32,
     /// Age of the last accepted frame at which the next one is accepted whatever it shows.
@@ -18,8 +21,31 @@ pub struct GateSettings {
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { threshold: 2.0, force_after: Duration::from_secs(2) }
+        Self { enabled: true, threshold: 2.0, force_after: Duration::from_secs(2) }
     }
+}
+
+/// Frames in a row of another size after which it is taken for the camera's: somebody has set it so.
+const SETTLED: u32 = 5;
+
+/// Whether a frame has its camera's size: that of the first frame since it was opened, until a number of frames in a row
+/// have another. Counts those that have not.
+pub fn has_its_size(gate: &mut Gate, size: (u32, u32), link: &Link) -> bool {
+    if link.state == LinkState::Connected && link.since != gate.opened {
+        gate.opened = link.since;
+        gate.size = (0, 0);
+    }
+    let (other, in_a_row) = gate.other_size;
+    if size != gate.size && gate.size != (0, 0) {
+        gate.other_size = (size, if size == other { in_a_row.saturating_add(1) } else { 1 });
+        if gate.other_size.1 < SETTLED {
+            gate.wrong_size += 1;
+            return false;
+        }
+    }
+    gate.other_size = ((0, 0), 0);
+    gate.size = size;
+    true
 }
 
 /// Judges the thumbnail of a frame captured at `captured`, and remembers it if it is accepted.
@@ -58,7 +84,7 @@ fn mean_difference(a: &Luma, b: &Luma) -> Option<f32> {
 mod tests {
     use super::*;
 
-    const SETTINGS: GateSettings = GateSettings { threshold: 3.0, force_after: Duration::from_secs(5) };
+    const SETTINGS: GateSettings = GateSettings { enabled: true, threshold: 3.0, force_after: Duration::from_secs(5) };
 
     fn flat(value: u8) -> Luma {
         Luma(vec![value; 4096])
@@ -99,6 +125,32 @@ mod tests {
         assert_eq!(at(&mut gate, 6.1, 50), (0.0, false, false), "the clock starts anew");
         assert_eq!(at(&mut gate, 20.0, 60), (10.0, true, false), "a different frame is not called forced");
         assert_eq!((gate.accepted, gate.forced), (3, 1));
+    }
+
+    /// The sizes of which a camera's frames are used.
+    fn used(gate: &mut Gate, link: &Link, sizes: &[u32]) -> Vec<u32> {
+        sizes.iter().copied().filter(|&size| has_its_size(gate, (size, size), link)).collect()
+    }
+
+    #[test]
+    fn frames_of_another_size_are_not_used_until_they_are_the_rule() {
+        let (mut gate, link) = (Gate::default(), Link::default());
+        assert_eq!(used(&mut gate, &link, &[640, 640, 8, 640, 9, 9, 9, 9, 640]), [640, 640, 640, 640]);
+        assert_eq!((gate.wrong_size, gate.size), (5, (640, 640)));
+        // Never two sizes by turns.
+        assert_eq!(used(&mut gate, &link, &[320, 8, 320, 8, 320, 8, 320, 8]), [0; 0]);
+        assert_eq!(used(&mut gate, &link, &[320, 320, 320, 320, 320, 320, 640]), [320, 320]);
+        assert_eq!((gate.wrong_size, gate.size), (5 + 8 + 4 + 1, (320, 320)));
+    }
+
+    #[test]
+    fn a_camera_that_was_opened_anew_may_have_another_size() {
+        let (mut gate, mut link) = (Gate::default(), Link::default());
+        assert_eq!(used(&mut gate, &link, &[640]), [640]);
+        link = Link { state: LinkState::Lost("unplugged".to_owned()), since: Mono(5) };
+        assert_eq!(used(&mut gate, &link, &[320]), [0; 0]);
+        link = Link { state: LinkState::Connected, since: Mono(9) };
+        assert_eq!(used(&mut gate, &link, &[320, 640]), [320]);
     }
 
     #[test]

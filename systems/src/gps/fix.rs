@@ -132,6 +132,8 @@ impl Epoch {
             hdop: gga.and_then(|gga| gga.hdop),
             time_of_day_ms: self.time_of_day_ms,
             date: rmc.and_then(|rmc| rmc.date),
+            rollovers: rmc.map_or(0, |rmc| rmc.rollovers),
+            ..GpsFix::default()
         })
     }
 }

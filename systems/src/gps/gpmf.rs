@@ -297,6 +297,7 @@ impl Stream {
             hdop: hdop.filter(|hdop| hdop.is_finite()),
             time_of_day_ms,
             date: PLAUSIBLE_YEARS.contains(&date.year()).then(|| (date.year(), date.month(), date.day())),
+            ..GpsFix::default()
         })
     }
 }

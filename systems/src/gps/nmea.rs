@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::binary::BinaryProtocol;
 use super::sentence::Sentence;
 
 /// Longest sentence that is read, in bytes without the line end.
@@ -34,37 +35,6 @@ pub enum Defect {
     /// It did not end within [`MAX_SENTENCE`] bytes.
     #[error("the sentence is longer than {MAX_SENTENCE} bytes")]
     Overlong,
-}
-
-/// A binary protocol that satellite receivers speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BinaryProtocol {
-    /// SiRF (CSR) binary: `A0 A2`, length (two bytes, at most 1023), payload, sum, `B0 B3`.
-    Sirf,
-    /// u-blox UBX: `B5 62`, class, id, length, payload, two sum bytes.
-    Ubx,
-}
-
-impl BinaryProtocol {
-    /// Its name for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sirf => "SiRF binary",
-            Self::Ubx => "UBX",
-        }
-    }
-
-    /// The protocol whose frame begins with the last three bytes of `recent`.
-    ///
-    /// The third byte is checked too (SiRF: high byte of a length up to 1023; UBX: a class that exists), because two
-    /// bytes alone turn up by chance every 64 KiB of some other protocol.
-    fn starting(recent: u32) -> Option<Self> {
-        match recent.to_be_bytes() {
-            [_, 0xa0, 0xa2, 0x00..=0x03] => Some(Self::Sirf),
-            [_, 0xb5, 0x62, 0x01..=0x06 | 0x09..=0x0d | 0x10 | 0x13 | 0x21 | 0x27..=0x29] => Some(Self::Ubx),
-            _ => None,
-        }
-    }
 }
 
 /// What a piece of the stream turned out to be.
@@ -98,6 +68,9 @@ pub struct NmeaReader {
     line: Vec<u8>,
     /// The last bytes, the newest lowest: a binary header may be cut, too.
     recent: u32,
+    /// Whether bytes may be missing before the next sentence is at its end.
+    #[serde(default)]
+    fresh: bool,
 }
 
 impl NmeaReader {
@@ -115,8 +88,7 @@ impl NmeaReader {
                 }
                 b'\r' | b'\n' => self.finish(&mut each),
                 b' '..=b'~' if self.line.len() == MAX_SENTENCE => {
-                    self.line.clear();
-                    each(NmeaEvent::Bad(Defect::Overlong));
+                    self.settle(NmeaEvent::Bad(Defect::Overlong), &mut each);
                     each(NmeaEvent::Stray(1));
                 }
                 b' '..=b'~' if !self.line.is_empty() => self.line.push(byte),
@@ -133,18 +105,42 @@ impl NmeaReader {
         self.line.len()
     }
 
-    fn finish(&mut self, each: &mut impl FnMut(NmeaEvent)) {
+    /// Forgets where it was, because bytes were lost or a port was opened anew. What was begun is stray, and so is the
+    /// next sentence if it is not sound: it may be made of the ends of two, and nobody is to be blamed for it.
+    pub fn resync(&mut self, mut each: impl FnMut(NmeaEvent)) {
         if !self.line.is_empty() {
-            each(judge(&self.line));
+            each(NmeaEvent::Stray(length(&self.line)));
             self.line.clear();
         }
+        self.recent = 0;
+        self.fresh = true;
     }
+
+    fn finish(&mut self, each: &mut impl FnMut(NmeaEvent)) {
+        if !self.line.is_empty() {
+            self.settle(judge(&self.line), each);
+        }
+    }
+
+    /// The line in progress turned out to be this.
+    fn settle(&mut self, event: NmeaEvent, each: &mut impl FnMut(NmeaEvent)) {
+        match event {
+            NmeaEvent::Bad(_) if self.fresh => each(NmeaEvent::Stray(length(&self.line))),
+            event => each(event),
+        }
+        self.fresh = false;
+        self.line.clear();
+    }
+}
+
+fn length(line: &[u8]) -> u32 {
+    u32::try_from(line.len()).unwrap_or(u32::MAX)
 }
 
 /// What a line that begins with `$` or `!` is.
 fn judge(line: &[u8]) -> NmeaEvent {
     if line.len() < MIN_SENTENCE || !line.contains(&b',') {
-        return NmeaEvent::Stray(u32::try_from(line.len()).unwrap_or(u32::MAX));
+        return NmeaEvent::Stray(length(line));
     }
     let Ok(line) = std::str::from_utf8(line) else {
         return NmeaEvent::Bad(Defect::Unreadable);
@@ -194,6 +190,7 @@ mod tests {
                 NmeaEvent::Stray(_) => 's',
                 NmeaEvent::Binary(BinaryProtocol::Ubx) => 'U',
                 NmeaEvent::Binary(BinaryProtocol::Sirf) => 'S',
+                NmeaEvent::Binary(_) => 'B',
             };
             if letter != 's' || !text.ends_with('s') {
                 text.push(letter);
@@ -228,6 +225,22 @@ mod tests {
     #[test]
     fn a_half_first_line_is_stray() {
         assert_eq!(summary(format!("940.6986,N,07544*7A\r\n{RMC}").as_bytes()), "sg");
+    }
+
+    #[test]
+    fn behind_a_hole_one_broken_sentence_costs_nothing() {
+        let mut reader = NmeaReader::default();
+        events(&mut reader, &RMC.as_bytes()[..30]);
+        let mut lost = Vec::new();
+        reader.resync(|event| lost.push(event));
+        assert_eq!(lost, [NmeaEvent::Stray(30)]);
+        // What an adapter had kept, and what came later, run into each other.
+        let glued = [&RMC.as_bytes()[..25], &RMC.as_bytes()[40..], RMC.as_bytes(), b"$GPVTG,1*00\r\n"].concat();
+        let found = events(&mut reader, &glued);
+        assert!(matches!(found[..], [NmeaEvent::Stray(52), NmeaEvent::Good(_), NmeaEvent::Bad(_)]), "{found:?}");
+        // A sound one is not held back.
+        reader.resync(|_| panic!("there was nothing"));
+        assert!(matches!(events(&mut reader, RMC.as_bytes())[..], [NmeaEvent::Good(_)]));
     }
 
     #[test]

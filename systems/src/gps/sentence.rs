@@ -1,6 +1,6 @@
 //! The fields of the three kinds of sentence that are used.
 
-use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, Timelike};
 use nmea::sentences::{FaaMode, FixType, parse_gga, parse_gll, parse_rmc, rmc::RmcStatusOfFix};
 use nmea::{NmeaSentence, SentenceType};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,13 @@ const MPS_PER_KNOT: f64 = 1852.0 / 3600.0;
 
 /// Years that are believed. A receiver whose 10-bit GPS week rolled over is 1024 weeks (19.6 years) behind, and falls out.
 pub const PLAUSIBLE_YEARS: std::ops::RangeInclusive<i32> = 2020..=2060;
+
+/// Days after which the week number of GPS begins again at 0: 1024 weeks.
+const ROLLOVER_DAYS: u64 = 1024 * 7;
+
+/// When GPS began, and when its week number will begin again for the third time (IS-GPS-200, 20.3.3.3.1.1).
+const GPS_BEGAN: Option<NaiveDate> = NaiveDate::from_ymd_opt(1980, 1, 6);
+const NEXT_ROLLOVER: Option<NaiveDate> = NaiveDate::from_ymd_opt(2038, 11, 21);
 
 /// A point on Earth, WGS 84.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +41,13 @@ pub struct Rmc {
     pub speed_mps: Option<f64>,
     /// Degrees clockwise from true north, 0 to 360.
     pub course_deg: Option<f64>,
-    /// UTC date as (year, month, day); none when it is outside [`PLAUSIBLE_YEARS`].
+    /// UTC date as (year, month, day); none when it is outside [`PLAUSIBLE_YEARS`] and cannot be corrected.
     pub date: Option<(i32, u32, u32)>,
     /// [`FixQuality::Invalid`] when the status is `V` or the mode says "not valid".
     pub quality: FixQuality,
+    /// Periods of 1024 weeks that were added to the date.
+    #[serde(default)]
+    pub rollovers: u8,
 }
 
 /// GGA, "fix data": the only one with altitude, satellites and dilution.
@@ -118,13 +128,15 @@ fn read_rmc(talker: &str, data: &str) -> Result<Rmc, Defect> {
         RmcStatusOfFix::Autonomous => rmc.faa_mode.map_or(FixQuality::Gps, quality_of_mode),
         RmcStatusOfFix::Differential => rmc.faa_mode.map_or(FixQuality::Dgps, quality_of_mode),
     };
+    let date = rmc.fix_date.and_then(believed);
     Ok(Rmc {
         time_of_day_ms: rmc.fix_time.map(milliseconds),
         position: position(rmc.lat, rmc.lon)?,
         speed_mps: rmc.speed_over_ground.and_then(finite).filter(|v| *v >= 0.0).map(|knots| knots * MPS_PER_KNOT),
         course_deg: rmc.true_course.and_then(finite).filter(|degrees| (0.0..=360.0).contains(degrees)),
-        date: rmc.fix_date.and_then(plausible),
+        date: date.map(|(date, _)| (date.year(), date.month(), date.day())),
         quality,
+        rollovers: date.map_or(0, |(_, rollovers)| rollovers),
     })
 }
 
@@ -186,8 +198,27 @@ fn milliseconds(time: NaiveTime) -> u32 {
     (time.num_seconds_from_midnight() * 1000 + (time.nanosecond() + 500_000) / 1_000_000).min(86_399_999)
 }
 
-fn plausible(date: NaiveDate) -> Option<(i32, u32, u32)> {
-    PLAUSIBLE_YEARS.contains(&date.year()).then(|| (date.year(), date.month(), date.day()))
+/// A date that is believed, and the periods of 1024 weeks that were added to it.
+///
+/// A receiver that was built for an earlier round of the week number says a date of that round, wrong by whole periods.
+/// One that does not know its week yet says the first weeks of a round: brought forward these are still before 2020, and
+/// there is no date. Fixed years, not that of the build, so that every build reads a recording alike.
+fn believed(date: NaiveDate) -> Option<(NaiveDate, u8)> {
+    if PLAUSIBLE_YEARS.contains(&date.year()) {
+        return Some((date, 0));
+    }
+    // Years have two digits; there was no GPS before 1980.
+    let mut date = if date.year() > *PLAUSIBLE_YEARS.end() { date.with_year(date.year() - 100)? } else { date };
+    if date < GPS_BEGAN? {
+        return None;
+    }
+    for rollovers in 1..=2 {
+        date = date.checked_add_days(Days::new(ROLLOVER_DAYS))?;
+        if PLAUSIBLE_YEARS.contains(&date.year()) {
+            return (date < NEXT_ROLLOVER?).then_some((date, rollovers));
+        }
+    }
+    None
 }
 
 fn quality_of_type(kind: FixType) -> FixQuality {
@@ -257,13 +288,27 @@ mod tests {
             ("010120", Some((2020, 1, 1))),
             ("311260", Some((2060, 12, 31))),
             ("220899", None),
-            ("161206", None),
+            ("060180", None),
             ("311219", None),
             ("010161", None),
+            ("311279", None),
             ("", None),
         ] {
             let rmc = rmc(&format!("225446,A,4916.45,N,12311.12,W,,,{field},,")).unwrap();
-            assert_eq!(rmc.date, expected, "{field}");
+            assert_eq!((rmc.date, rmc.rollovers), (expected, 0), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_week_number_that_rolled_over_is_put_right_and_flagged() {
+        for (field, date, rollovers) in [
+            ("161206", (2026, 8, 1), 1),
+            ("170500", (2020, 1, 1), 1),
+            ("060419", (2038, 11, 20), 1),
+            ("020587", (2026, 8, 1), 2),
+        ] {
+            let rmc = rmc(&format!("225446,A,4916.45,N,12311.12,W,,,{field},,")).unwrap();
+            assert_eq!((rmc.date, rmc.rollovers), (Some(date), rollovers), "{field}");
         }
     }
 

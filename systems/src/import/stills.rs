@@ -12,6 +12,7 @@ use waywarden_components::time::Mono;
 use super::error::ordinary_file;
 use super::{ImportError, MAX_PIXELS, Place, Reader, TimedItem};
 use crate::camera::jpeg::JpegEncoder;
+use crate::camera::mjpeg;
 
 /// Largest file that is read as a picture, in bytes.
 const MAX_FILE: u64 = 128 << 20;
@@ -73,7 +74,8 @@ impl Stills {
     fn check(&mut self, path: &Path) -> Result<Bytes, ImportError> {
         let bytes = std::fs::read(path).map_err(|source| ImportError::io(path, Place::Whole, source))?;
         let bad = |place, what: String| ImportError::bad(path, place, what, HINT);
-        let length = jpeg_length(&bytes).map_err(|broken| bad(Place::Byte(broken.offset), broken.what.into()))?;
+        let length =
+            mjpeg::length(&bytes).map_err(|broken| bad(Place::Byte(broken.offset as u64), broken.what.into()))?;
         let header = turbojpeg::read_header(&bytes).map_err(|error| bad(Place::Whole, error.to_string()))?;
         if header.width as u64 * header.height as u64 > MAX_PIXELS {
             return Err(bad(Place::Whole, format!("is {}x{} pixels large", header.width, header.height)));
@@ -182,42 +184,6 @@ fn digits(text: &str) -> usize {
     text.bytes().take_while(u8::is_ascii_digit).count()
 }
 
-/// Why bytes are not a whole JPEG, and where.
-#[derive(Debug, PartialEq, Eq)]
-struct Broken {
-    offset: u64,
-    what: &'static str,
-}
-
-/// Length of the JPEG at the start of `bytes`, from SOI to EOI, found by walking its markers (ISO/IEC 10918-1, annex B):
-/// a thumbnail inside has an EOI of its own.
-fn jpeg_length(bytes: &[u8]) -> Result<usize, Broken> {
-    if !bytes.starts_with(&[0xFF, 0xD8]) {
-        return Err(Broken { offset: 0, what: "is not a JPEG" });
-    }
-    let mut at = 2;
-    let mut in_scan = false;
-    while let Some(&[first, marker]) = bytes.get(at..at + 2).and_then(|pair| pair.first_chunk()) {
-        match (first, marker) {
-            (0xFF, 0xD9) if in_scan => return Ok(at + 2),
-            (0xFF, 0xFF) => at += 1,
-            // inside a scan: coded data, stuffed FF, restart markers
-            (0xFF, 0x00 | 0xD0..=0xD7) | (0x00..=0xFE, _) if in_scan => at += 1,
-            (0xFF, 0xC0..=0xCF | 0xDA..=0xFE) => {
-                let length = bytes.get(at + 2..at + 4).and_then(|pair| pair.first_chunk()).copied();
-                let length = length.map_or(0, u16::from_be_bytes);
-                if length < 2 {
-                    return Err(Broken { offset: at as u64, what: "is a JPEG cut off in its header" });
-                }
-                at += 2 + usize::from(length);
-                in_scan |= marker == 0xDA;
-            }
-            _ => return Err(Broken { offset: at as u64, what: "is a JPEG with a broken header" }),
-        }
-    }
-    Err(Broken { offset: bytes.len() as u64, what: "is a JPEG without its end" })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -309,16 +275,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..300), flip in 0usize..2000, bit in 0u8..8) {
-            let _ = jpeg_length(&bytes);
-            let _ = jpeg_length(&[[0xFF, 0xD8].as_slice(), &bytes].concat());
-            let mut flipped = jpeg(32, 32).to_vec();
-            let at = flip % flipped.len();
-            flipped[at] ^= 1 << bit;
-            let _ = jpeg_length(&flipped);
-        }
-
         #[test]
         fn natural_is_an_order(a in "[a0-3é]{0,6}", b in "[a0-3é]{0,6}", c in "[a0-3é]{0,6}") {
             prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());

@@ -13,8 +13,8 @@ use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
 use super::error::ordinary_file;
-use super::resample::Resample;
 use super::{ImportError, Place, Reader, TimedItem};
+use crate::resample::{Resample, to_i16};
 
 /// Samples in a chunk: 20 ms.
 pub const CHUNK: usize = 320;
@@ -154,11 +154,6 @@ impl Reader for Wav {
     fn expected_length(&self) -> Option<Duration> {
         Some(Duration::from_secs_f64(f64::from(self.wav.duration()) / f64::from(self.wav.spec().sample_rate)))
     }
-}
-
-/// A 16 bit sample out of full scale ±1. 16 bit samples that were divided by 32768 come back as they were.
-fn to_i16(sample: f64) -> i16 {
-    (sample * 32768.0).round().clamp(-32768.0, 32767.0) as i16
 }
 
 fn wav_error(path: &Path, place: Place, error: hound::Error) -> ImportError {

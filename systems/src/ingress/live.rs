@@ -54,27 +54,53 @@ impl Default for LiveSettings {
     }
 }
 
-/// Wishes of other threads that become inputs: an orderly end, a new segment.
-#[derive(Clone, Default)]
-pub struct Control(Arc<[AtomicU8; 2]>);
+/// Things that other threads have to say which may wait for a tick.
+const WAITING_NOTICES: usize = 64;
+
+/// Wishes and words of other threads that become inputs: an orderly end, a new segment, a notice.
+#[derive(Clone)]
+pub struct Control {
+    wishes: Arc<[AtomicU8; 2]>,
+    says: Sender<Payload>,
+    said: Receiver<Payload>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        let (says, said) = bounded(WAITING_NOTICES);
+        Self { wishes: Arc::default(), says, said }
+    }
+}
 
 impl Control {
     /// Asks for an orderly end.
     pub fn shut_down(&self) {
-        self.0[0].store(1, Ordering::Relaxed);
+        self.wishes[0].store(1, Ordering::Relaxed);
     }
 
     /// Asks for a new segment.
     pub fn new_segment(&self, reason: BoundaryReason) {
-        self.0[1].store(if reason == BoundaryReason::Gap { 2 } else { 1 }, Ordering::Relaxed);
+        self.wishes[1].store(if reason == BoundaryReason::Gap { 2 } else { 1 }, Ordering::Relaxed);
+    }
+
+    /// Has this enter with the next tick, as an input of the app itself. Where too much waits already (keep oldest), it
+    /// is logged and lost.
+    pub fn say(&self, payload: Payload) {
+        if let Err(error) = self.says.try_send(payload) {
+            tracing::warn!("too much to be said at once; lost: {:?}", error.into_inner());
+        }
+    }
+
+    fn take_said(&self) -> impl Iterator<Item = Payload> {
+        self.said.try_iter().take(self.said.len())
     }
 
     fn take_shutdown(&self) -> bool {
-        self.0[0].load(Ordering::Relaxed) == 1
+        self.wishes[0].load(Ordering::Relaxed) == 1
     }
 
-    fn take_boundary(&self) -> Option<BoundaryReason> {
-        match self.0[1].swap(0, Ordering::Relaxed) {
+    pub(crate) fn take_boundary(&self) -> Option<BoundaryReason> {
+        match self.wishes[1].swap(0, Ordering::Relaxed) {
             0 => None,
             2 => Some(BoundaryReason::Gap),
             _ => Some(BoundaryReason::Size),
@@ -193,6 +219,7 @@ impl Source for LiveSource {
         let app = |payload, now| Input { stream: StreamId::APP, seq: 0, captured: now, payload };
         inputs.extend(self.boundary().map(|payload| app(payload, self.now)));
         inputs.extend(std::mem::take(&mut self.first).into_iter().map(|payload| app(payload, self.now)));
+        inputs.extend(self.control.take_said().map(|payload| app(payload, self.now)));
         for inlet in &self.inlets {
             let stream = inlet.stream;
             if let Some(payload) = inlet.take_dropped() {

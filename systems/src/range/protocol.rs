@@ -219,7 +219,9 @@ mod tests {
             (65532, 50, Saturated),
             (0, 500, OutOfRange),
             (1200, 500, OutOfRange),
+            (65533, 500, OutOfRange),
             (65535, 500, OutOfRange),
+            (65533, 65535, Saturated),
         ] {
             assert_eq!(
                 read_frame(&frame(distance_cm, strength)).unwrap().validity,

@@ -115,6 +115,8 @@ pub struct Found {
     pub notices: Vec<Notice>,
     /// Which models can be run.
     pub models: Option<ModelStatus>,
+    /// The date as satellites tell it, when they have been heard.
+    pub date: Option<UtcOffset>,
     /// Values of these kinds that this build cannot read, counted by kind.
     pub unreadable: BTreeMap<String, u64>,
 }
@@ -336,6 +338,10 @@ impl Found {
             }
             ModelStatus::NAME => {
                 self.models = Some(decode(value)?);
+                Ok(())
+            }
+            GpsUtc::NAME => {
+                self.date = decode::<GpsUtc>(value)?.utc;
                 Ok(())
             }
             _ => Ok(()),

@@ -185,6 +185,10 @@ pub enum JournalPayload {
         /// Why.
         reason: BoundaryReason,
     },
+    /// See [`Payload::Config`].
+    Config(String),
+    /// See [`Payload::Notice`].
+    Notice(Notice),
     /// See [`Payload::Shutdown`].
     Shutdown,
 }
@@ -242,6 +246,8 @@ impl JournalInput {
             Payload::Utc(utc) => JournalPayload::Utc(utc),
             Payload::Seed(seed) => JournalPayload::Seed(seed),
             Payload::Boundary { segment, reason } => JournalPayload::Boundary { segment, reason },
+            Payload::Config(toml) => JournalPayload::Config(toml),
+            Payload::Notice(notice) => JournalPayload::Notice(notice),
             Payload::Shutdown => JournalPayload::Shutdown,
         };
         Self { stream: input.stream.0, seq: input.seq, at: input.captured.0, payload }
@@ -263,6 +269,8 @@ impl JournalInput {
             JournalPayload::Utc(utc) => Payload::Utc(utc),
             JournalPayload::Seed(seed) => Payload::Seed(seed),
             JournalPayload::Boundary { segment, reason } => Payload::Boundary { segment, reason },
+            JournalPayload::Config(toml) => Payload::Config(toml),
+            JournalPayload::Notice(notice) => Payload::Notice(notice),
             JournalPayload::Shutdown => Payload::Shutdown,
         };
         Some(Input { stream, seq: self.seq, captured: Mono(self.at), payload })

@@ -105,7 +105,11 @@ impl Publisher {
         let value = change.value.as_deref()?;
         let stream = change.id.stream;
         match &*change.kind {
-            kind if kind == GpsFix::NAME => self.fix(stream, now, &rmp_serde::from_slice(value).ok()?),
+            kind if kind == GpsFix::NAME => {
+                let fix: GpsFix = rmp_serde::from_slice(value).ok()?;
+                // A position that cannot be would spoil the map; it is in the outputs.
+                (fix.validity == FixValidity::Valid).then(|| self.fix(stream, now, &fix)).flatten()
+            }
             kind if kind == EgoLane::NAME => self.lane(stream, &rmp_serde::from_slice(value).ok()?),
             kind if kind == Obstacles::NAME => self.obstacles(stream, &rmp_serde::from_slice(value).ok()?),
             kind if kind == Notice::NAME => self.notice(now, &rmp_serde::from_slice(value).ok()?),

@@ -168,6 +168,25 @@ impl SessionReader {
         if path.is_dir() { segments(path).unwrap_or_default().iter().map(|file| len(file)).sum() } else { len(path) }
     }
 
+    /// The files of a session with the time at which the first tick in each begins. Files that hold none are left out.
+    ///
+    /// # Errors
+    /// When one cannot be read, or belongs to another session.
+    pub fn files(path: &Path) -> Result<Vec<(PathBuf, Mono)>, SessionError> {
+        let mut session = Self::open(path)?;
+        session.opened = 0;
+        session.cuts.clear();
+        let mut found = Vec::new();
+        while let Some(mut file) = session.next_file()? {
+            match file.read()? {
+                Some(Record::Snapshot(snapshot)) => found.push((file.path, Mono(snapshot.now))),
+                Some(Record::Tick(incoming)) => found.push((file.path, incoming.now)),
+                Some(Record::Outputs(_)) | None => {}
+            }
+        }
+        Ok(found)
+    }
+
     /// The next record; None at the end.
     ///
     /// # Errors
@@ -223,7 +242,7 @@ impl SessionReader {
             }
         }
         let what = match last {
-            Some(last) => format!("no segment {target}; the last one is {last}"),
+            Some(last) => format!("no segment {target}; those that are there end with {last}"),
             None => "has no snapshots to begin at; make some with `waywarden replay SESSION --out FILE`".to_owned(),
         };
         Err(SessionError::NoSuchPlace { path: self.path.clone(), what })

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use mcap::records::{MessageHeader, Metadata};
 use serde::Serialize;
@@ -17,6 +16,7 @@ use super::format::{
     checksum,
 };
 use super::foxglove::{Published, Publisher};
+use super::medium::{Medium, Progress, Tape};
 use crate::ingress::Incoming;
 
 /// Bytes after which a chunk is written out even before the next flush.
@@ -52,6 +52,21 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Why, without the file: the same words for each attempt.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => source.to_string(),
+            Self::Mcap { source, .. } => source.to_string(),
+            Self::Encode { source, .. } => format!("a record cannot be encoded: {source}"),
+        }
+    }
+
+    /// Whether there is no room left, for everybody or for this user.
+    pub fn is_full(&self) -> bool {
+        let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if kinds.contains(&source.kind()))
+    }
+
     /// What the container says, or the file system through it.
     fn container(path: &Path, error: mcap::McapError) -> Self {
         let path = path.to_owned();
@@ -69,14 +84,31 @@ impl WriteError {
 /// the recorder.
 pub struct SegmentWriter {
     path: PathBuf,
-    mcap: mcap::Writer<Counted>,
-    /// The same file, to wait for the disk.
-    file: File,
-    bytes: Arc<AtomicU64>,
+    mcap: mcap::Writer<Tape>,
+    /// Where it is written to, to wait for the disk.
+    medium: Arc<dyn Medium>,
+    progress: Arc<Progress>,
+    /// The last tick whose journal record was written, the chunk in progress included.
+    journalled: Option<u64>,
+    /// What was handed to the operating system in whole chunks.
+    whole: Mark,
+    /// What the disk has.
+    synced: Mark,
+    /// The disk has not taken what the operating system had.
+    unsynced: bool,
     publisher: Publisher,
     channels: BTreeMap<String, u16>,
     outputs_seq: u32,
     scratch: Vec<u8>,
+}
+
+/// How far a segment has come.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    /// Its last tick.
+    tick: Option<u64>,
+    /// Its length in bytes.
+    bytes: u64,
 }
 
 impl SegmentWriter {
@@ -94,11 +126,11 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(path: &Path, file: File, info: &SessionInfo) -> Result<Self, WriteError> {
+    pub fn begin(path: &Path, medium: impl Medium, info: &SessionInfo) -> Result<Self, WriteError> {
         let path = path.to_owned();
-        let io = |source| WriteError::Io { path: path.clone(), source };
-        let bytes = Arc::new(AtomicU64::new(0));
-        let counted = Counted { file: BufWriter::new(file.try_clone().map_err(io)?), bytes: bytes.clone() };
+        let medium: Arc<dyn Medium> = Arc::new(medium);
+        let progress = Arc::new(Progress::default());
+        let tape = Tape::new(medium.clone(), progress.clone());
         let wrap = |source| WriteError::container(&path, source);
         let mut mcap = mcap::WriteOptions::new()
             .compression(None)
@@ -106,7 +138,7 @@ impl SegmentWriter {
             .library(format!("waywarden {}", info.build.version))
             .chunk_size(Some(CHUNK_BYTES))
             .disable_seeking(true)
-            .create(counted)
+            .create(tape)
             .map_err(wrap)?;
         let json = serde_json::to_string(info).unwrap_or_default();
         let metadata = [
@@ -116,8 +148,20 @@ impl SegmentWriter {
         ];
         mcap.write_metadata(&Metadata { name: METADATA.to_owned(), metadata: metadata.into() }).map_err(wrap)?;
         let publisher = Publisher::new(&info.streams, info.log_time_offset_ns);
-        let mut writer =
-            Self { path, mcap, file, bytes, publisher, channels: BTreeMap::new(), outputs_seq: 0, scratch: Vec::new() };
+        let mut writer = Self {
+            path,
+            mcap,
+            medium,
+            progress,
+            journalled: None,
+            whole: Mark::default(),
+            synced: Mark::default(),
+            unsynced: false,
+            publisher,
+            channels: BTreeMap::new(),
+            outputs_seq: 0,
+            scratch: Vec::new(),
+        };
         for topic in [SNAPSHOT, JOURNAL, OUTPUTS] {
             writer.own_channel(topic)?;
         }
@@ -131,7 +175,7 @@ impl SegmentWriter {
 
     /// Bytes written so far, the chunk in progress aside.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.progress.accepted()
     }
 
     /// Writes a snapshot.
@@ -159,7 +203,9 @@ impl SegmentWriter {
                 self.publish(&published, incoming.now, input.seq as u32)?;
             }
         }
-        self.own(JOURNAL, incoming.now, incoming.tick as u32, &JournalRecord::of(incoming))
+        self.own(JOURNAL, incoming.now, incoming.tick as u32, &JournalRecord::of(incoming))?;
+        self.journalled = Some(incoming.tick);
+        Ok(())
     }
 
     /// Writes what was found out in a tick, and what it looks like to others.
@@ -181,17 +227,56 @@ impl SegmentWriter {
     /// # Errors
     /// When the disk does not take it.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        self.mcap.flush().map_err(|source| WriteError::container(&self.path, source))?;
-        self.file.sync_data().map_err(|source| WriteError::Io { path: self.path.clone(), source })
+        self.hand_over()?;
+        self.sync()?;
+        self.synced = self.whole;
+        Ok(())
     }
 
-    /// Ends the segment: index and footer.
+    /// Ends the segment: index and footer. Nothing can be written to it any more.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn complete(&mut self) -> Result<(), WriteError> {
+        self.hand_over()?;
+        self.mcap.finish().map_err(|source| WriteError::container(&self.path, source))?;
+        self.sync()
+    }
+
+    /// Ends the segment: see [`SegmentWriter::complete`].
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(), WriteError> {
-        self.mcap.finish().map_err(|source| WriteError::container(&self.path, source))?;
-        self.file.sync_all().map_err(|source| WriteError::Io { path: self.path, source })
+        self.complete()
+    }
+
+    /// Leaves a segment that cannot be written any more, and cuts off what is not known to be whole. The last tick that
+    /// is left in it; none when there is none.
+    pub fn give_up(self) -> Option<u64> {
+        let Self { mcap, medium, progress, whole, synced, unsynced, .. } = self;
+        progress.end();
+        drop(mcap);
+        // Chunks that the operating system had may be lost too; it says so once.
+        let kept = if !unsynced && medium.sync().is_ok() { whole } else { synced };
+        if let Err(error) = medium.shorten(kept.bytes.min(progress.taken())) {
+            tracing::debug!("the rest of a chunk stays where it is: {error}");
+        }
+        kept.tick
+    }
+
+    /// Writes the chunk in progress.
+    fn hand_over(&mut self) -> Result<(), WriteError> {
+        self.mcap.flush().map_err(|source| WriteError::container(&self.path, source))?;
+        self.whole = Mark { tick: self.journalled, bytes: self.bytes() };
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), WriteError> {
+        self.medium.sync().map_err(|source| {
+            self.unsynced = true;
+            WriteError::Io { path: self.path.clone(), source }
+        })
     }
 
     fn own_channel(&mut self, topic: &str) -> Result<u16, WriteError> {
@@ -240,34 +325,13 @@ impl SegmentWriter {
     fn message(&mut self, channel_id: u16, at: Mono, sequence: u32, data: &[u8]) -> Result<(), WriteError> {
         let time = self.publisher.log_time(at);
         let header = MessageHeader { channel_id, sequence, log_time: time, publish_time: time };
-        self.mcap.write_to_known_channel(&header, data).map_err(|source| WriteError::container(&self.path, source))
-    }
-}
-
-/// A file that counts what is written.
-struct Counted {
-    file: BufWriter<File>,
-    bytes: Arc<AtomicU64>,
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.bytes.fetch_add(written as u64, Ordering::Relaxed);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Seek for Counted {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        // The container only asks where it is.
-        match to {
-            SeekFrom::Current(0) => Ok(self.bytes.load(Ordering::Relaxed)),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "segments are written from start to end")),
+        let before = self.bytes();
+        self.mcap.write_to_known_channel(&header, data).map_err(|source| WriteError::container(&self.path, source))?;
+        let after = self.bytes();
+        if after > before {
+            // The chunk before this message was large enough, and was written.
+            self.whole = Mark { tick: self.journalled, bytes: after };
         }
+        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Sound of any rate to the app's 16 kHz, mono.
+//! Sound of any rate to the app's 16 kHz, mono, and from there to a loudspeaker's rate.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, Indexing, Resampler, SincInterpolationParameters, WindowFunction};
@@ -19,14 +19,20 @@ pub(crate) struct Resample {
     /// Samples still to be dropped from the start of the output.
     skip: usize,
     rate: u64,
+    rate_out: u64,
     taken: u64,
     given: u64,
 }
 
 impl Resample {
-    /// A resampler from `rate` samples a second.
+    /// A resampler from `rate` samples a second to the app's.
     pub fn new(rate: u32) -> Result<Self, rubato::ResamplerConstructionError> {
-        let ratio = f64::from(SAMPLE_RATE) / f64::from(rate);
+        Self::between(rate, SAMPLE_RATE)
+    }
+
+    /// A resampler from `rate` to `rate_out` samples a second.
+    pub fn between(rate: u32, rate_out: u32) -> Result<Self, rubato::ResamplerConstructionError> {
+        let ratio = f64::from(rate_out) / f64::from(rate);
         let length = (FILTER as f64 * (1.0 / ratio).max(1.0)).round() as usize;
         let filter = SincInterpolationParameters::new(length, WindowFunction::BlackmanHarris2).oversampling_factor(256);
         let inner = Async::new_sinc(ratio, 1.0, &filter, BLOCK, 1, FixedAsync::Output)?;
@@ -34,8 +40,8 @@ impl Resample {
         // The resampler's n-th output, from 0, is the input at (n + 1) / ratio - delay (measured; 1/256 of a sample
         // less). Silence is put ahead of the input so that input 0 falls exactly on an output, which becomes output 0.
         let delay = length.next_multiple_of(8) / 2;
-        let common = gcd(rate, SAMPLE_RATE);
-        let (step_in, step_out) = ((rate / common) as usize, (SAMPLE_RATE / common) as usize);
+        let common = gcd(rate, rate_out);
+        let (step_in, step_out) = ((rate / common) as usize, (rate_out / common) as usize);
         let steps = delay.div_ceil(step_in);
         let silence = steps * step_in - delay;
         Ok(Self {
@@ -44,6 +50,7 @@ impl Resample {
             out: vec![0.0; BLOCK],
             skip: steps * step_out - 1,
             rate: rate.into(),
+            rate_out: rate_out.into(),
             taken: 0,
             given: 0,
         })
@@ -58,8 +65,7 @@ impl Resample {
 
     /// The input has ended: appends the rest, so that all together lasts as long as the input, rounded to a sample.
     pub fn finish(&mut self, ready: &mut Vec<f32>) -> Result<(), rubato::ResampleError> {
-        let rate_out = u64::from(SAMPLE_RATE);
-        let total = (self.taken * rate_out + self.rate / 2) / self.rate;
+        let total = (self.taken * self.rate_out + self.rate / 2) / self.rate;
         let before = ready.len();
         while self.given < total {
             self.block(ready)?;
@@ -87,6 +93,11 @@ impl Resample {
     }
 }
 
+/// A 16 bit sample out of full scale ±1. 16 bit samples that were divided by 32768 come back as they were.
+pub(crate) fn to_i16(sample: f64) -> i16 {
+    (sample * 32768.0).round().clamp(-32768.0, 32767.0) as i16
+}
+
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
@@ -97,8 +108,11 @@ mod tests {
     use super::*;
 
     fn resample(rate: u32, samples: impl Iterator<Item = f32>) -> Vec<f32> {
+        run(Resample::new(rate).unwrap(), samples)
+    }
+
+    fn run(mut resample: Resample, samples: impl Iterator<Item = f32>) -> Vec<f32> {
         let mut ready = Vec::new();
-        let mut resample = Resample::new(rate).unwrap();
         for sample in samples {
             resample.push(sample, &mut ready).unwrap();
         }
@@ -117,6 +131,17 @@ mod tests {
             assert!((out.len() as f64 - expected).abs() <= 0.5, "{rate}: {} instead of {expected}", out.len());
             let middle = 1000..out.len() - 1000;
             let worst = middle.map(|n| (f64::from(out[n]) - sine(n, 16_000)).abs()).fold(0.0, f64::max);
+            assert!(worst < 4e-3, "{rate}: off by {worst}");
+        }
+    }
+
+    #[test]
+    fn to_the_rate_of_a_loudspeaker_likewise() {
+        for rate in [8_000, 44_100, 48_000, 96_000u32] {
+            let sine = |n: usize, rate: u32| (std::f64::consts::TAU * 700.0 * n as f64 / f64::from(rate)).sin() * 0.5;
+            let out = run(Resample::between(16_000, rate).unwrap(), (0..8_000).map(|n| sine(n, 16_000) as f32));
+            assert!((out.len() as f64 - f64::from(rate) / 2.0).abs() <= 0.5, "{rate}: {}", out.len());
+            let worst = (1000..out.len() - 1000).map(|n| (f64::from(out[n]) - sine(n, rate)).abs()).fold(0.0, f64::max);
             assert!(worst < 4e-3, "{rate}: off by {worst}");
         }
     }

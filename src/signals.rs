@@ -1,0 +1,80 @@
+//! Signals: SIGTERM and SIGINT end the program, SIGHUP has the config read anew.
+
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use waywarden_components::prelude::*;
+use waywarden_systems::ingress::Control;
+
+use crate::config::Config;
+use crate::failure::{Code, Failure};
+use crate::{last_words, reload};
+
+/// How long an orderly end may take: after it the disk, or a library, is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Reads the config again.
+pub type Reread = Box<dyn Fn() -> Result<Config, Failure> + Send>;
+
+/// Listens from now on. The first SIGTERM or SIGINT asks for an orderly end; a second one, or three seconds, end the
+/// process at once.
+///
+/// # Errors
+/// When the signals cannot be had.
+pub fn listen(control: &Control, config: Config, reread: Option<Reread>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let control = control.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let (mut config, mut asked) = (config, false);
+        for signal in signals.forever() {
+            match (signal, asked) {
+                (SIGHUP, false) => read_anew(&control, &mut config, reread.as_ref()),
+                (SIGHUP, true) => {}
+                (_, false) => {
+                    asked = true;
+                    control.shut_down();
+                    let waits = std::thread::Builder::new().name("end".to_owned()).spawn(end_at_last);
+                    if let Err(error) = waits {
+                        tracing::warn!("the end has no deadline: {error}");
+                    }
+                }
+                (_, true) => std::process::exit(130),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Ends a process that does not end by itself.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, with nothing else to do")]
+fn end_at_last() {
+    std::thread::sleep(PATIENCE);
+    let seconds = PATIENCE.as_secs();
+    tracing::error!("not ended {seconds} s after it was asked to: what is on the disk stays, the rest is lost");
+    last_words::cry(b"failed: it did not end in time when it was asked to\n");
+    std::process::exit(i32::from(Code::Running as u8));
+}
+
+/// Puts the config in force as it is in its file now; on any error the one before stays.
+fn read_anew(control: &Control, config: &mut Config, reread: Option<&Reread>) {
+    let notice = |level, text: String| Payload::Notice(Notice { level, source: "config".to_owned(), text });
+    let Some(reread) = reread else {
+        control.say(notice(NoticeLevel::Warning, "there is no file to read it from".to_owned()));
+        return;
+    };
+    let read = reread().and_then(|new| Ok((reload::changes(config, &new)?, new)));
+    match read {
+        Ok((changes, new)) => {
+            // What was read from TOML can be written as TOML.
+            if !changes.is_empty()
+                && let Ok(toml) = new.to_toml()
+            {
+                control.say(Payload::Config(toml));
+            }
+            control.say(notice(NoticeLevel::Info, format!("read anew: {}", reload::words(&changes))));
+            *config = new;
+        }
+        Err(failure) => control.say(notice(NoticeLevel::Error, format!("not taken, the one before stays: {failure}"))),
+    }
+}
