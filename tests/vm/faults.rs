@@ -38,13 +38,11 @@ pub struct Episode {
     over: Mono,
 }
 
-const SILENT: &[&str] = &["nothing came", "silent"];
-
 static FAULTS: &[Fault] = &[
     Fault {
         what: "camera stalled",
         device: "rear",
-        reasons: SILENT,
+        reasons: &["nothing came"],
         reopened: true,
         inject: |vm| drop(vm.sh("v4l2-ctl -d0 -c percentage_of_dropped_buffers=100")),
         mend: |vm| drop(vm.sh("v4l2-ctl -d0 -c percentage_of_dropped_buffers=0")),
@@ -52,7 +50,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "camera frozen for good",
         device: "front",
-        reasons: SILENT,
+        reasons: &["nothing came"],
         reopened: true,
         inject: |vm| drop(vm.sh("kill $(cat /run/front-feed)")),
         mend: feed_front_camera,
@@ -101,7 +99,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "range sensor silent",
         device: "range",
-        reasons: SILENT,
+        reasons: &["nothing came", "silent"],
         reopened: false,
         inject: |vm| vm.line(Line::Range).say_nothing(),
         mend: |vm| vm.line(Line::Range).speak(),
@@ -112,7 +110,10 @@ static FAULTS: &[Fault] = &[
         reasons: &["lost"],
         reopened: true,
         inject: |vm| vm.unplug(Line::Gps),
-        mend: |vm| vm.plug_in(Line::Gps),
+        mend: |vm| {
+            vm.plug_in(Line::Gps);
+            vm.line(Line::Gps).speak();
+        },
     },
     Fault {
         what: "sentences garbled",

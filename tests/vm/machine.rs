@@ -156,7 +156,7 @@ impl Machine {
         self.monitor("device_del", json!({ "id": format!("{}-usb", line.name()) }));
     }
 
-    /// Plugs it in again. It says what it said before it was told to be silent when it is told to.
+    /// Plugs it in again. What is behind it is silent until it is told to speak.
     pub fn plug_in(&mut self, line: Line) {
         let name = line.name();
         let port = if line == Line::Gps { "1" } else { "2" };
