@@ -58,7 +58,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "camera unplugged",
         device: "rear",
-        reasons: &["lost"],
+        reasons: &["is it plugged in?"],
         reopened: true,
         inject: |vm| drop(vm.sh("echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind")),
         mend: |vm| drop(vm.sh("echo vivid.0 >/sys/bus/platform/drivers/vivid/bind")),
@@ -66,7 +66,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "microphone unplugged",
         device: "microphone",
-        reasons: &["lost"],
+        reasons: &["there is no microphone"],
         reopened: true,
         inject: |vm| drop(vm.sh("echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind")),
         mend: |vm| drop(vm.sh("echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind")),
@@ -74,7 +74,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "fatal streaming error",
         device: "rear",
-        reasons: &["lost"],
+        reasons: &["Input/output error"],
         reopened: true,
         inject: |vm| drop(vm.sh("v4l2-ctl -d0 -c inject_fatal_streaming_error=1")),
         mend: |_| {},
@@ -90,7 +90,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "camera that fails to open",
         device: "rear",
-        reasons: &["lost"],
+        reasons: &["EINVAL"],
         reopened: true,
         // The second ends the stream, the first meets whoever starts it anew.
         inject: |vm| drop(vm.sh("v4l2-ctl -d0 -c inject_vidioc_streamon_error=1 -c inject_fatal_streaming_error=1")),
@@ -107,7 +107,7 @@ static FAULTS: &[Fault] = &[
     Fault {
         what: "receiver unplugged",
         device: "gps",
-        reasons: &["lost"],
+        reasons: &["lost, being tried again: unplugged", "there is no"],
         reopened: true,
         inject: |vm| vm.unplug(Line::Gps),
         mend: |vm| {
