@@ -2,12 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::machine::{Machine, PATIENCE, pause};
-
-/// How often the log is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+use super::machine::{Machine, look};
 
 /// A run of the program.
 pub struct Drive {
@@ -38,22 +35,24 @@ impl Drive {
 
     /// Waits until it says something of `who` that is `wanted`, behind what was heard before, and returns the line.
     pub fn hear(&mut self, who: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let (began, of) = (Instant::now(), format!(" {who}: "));
-        loop {
+        let of = format!(" {who}: ");
+        let heard = look(|| {
             let (log, mut end) = (self.said(), self.heard);
             // The last line may still be written.
             for line in log[self.heard..].split_inclusive('\n').filter(|line| line.ends_with('\n')) {
                 end += line.len();
                 if line.contains(&of) && wanted(line) {
-                    self.heard = end;
-                    return line.trim().to_owned();
+                    return Some((end, line.trim().to_owned()));
                 }
             }
             let status = fs::read_to_string(self.folder.join("status"));
             assert!(status.is_err(), "{}: it ended ({status:?}) before it said it of {who}\n{log}", self.name);
-            assert!(began.elapsed() < PATIENCE, "{}: it never said it of {who}\n{log}", self.name);
-            pause(LOOK);
-        }
+            None
+        });
+        let name = &self.name;
+        let (end, line) = heard.unwrap_or_else(|| panic!("{name}: it never said it of {who}\n{}", self.said()));
+        self.heard = end;
+        line
     }
 
     /// Waits until each of these devices has been called well.

@@ -195,14 +195,7 @@ impl Machine {
     }
 
     fn wait_for_end(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.qemu.try_wait().unwrap() {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "it does not end");
-            pause(Duration::from_millis(20));
-        }
+        look(|| self.qemu.try_wait().unwrap()).unwrap_or_else(|| panic!("it does not end"))
     }
 }
 
@@ -218,18 +211,12 @@ impl Drop for Machine {
 }
 
 fn connect(qemu: &mut Child, folder: &Path, name: &str) -> UnixStream {
-    let began = Instant::now();
-    loop {
-        match UnixStream::connect(folder.join(name)) {
-            Ok(stream) => return stream,
-            Err(error) => {
-                let console = || String::from_utf8_lossy(&fs::read(folder.join("console")).unwrap()).into_owned();
-                assert!(qemu.try_wait().unwrap().is_none(), "QEMU has ended: {}", console());
-                assert!(began.elapsed() < PATIENCE, "{name}: {error}\n{}", console());
-            }
-        }
-        pause(Duration::from_millis(20));
-    }
+    let console = || String::from_utf8_lossy(&fs::read(folder.join("console")).unwrap()).into_owned();
+    let connected = look(|| {
+        assert!(qemu.try_wait().unwrap().is_none(), "QEMU has ended: {}", console());
+        UnixStream::connect(folder.join(name)).ok()
+    });
+    connected.unwrap_or_else(|| panic!("QEMU has no {name}: {}", console()))
 }
 
 fn read_line(from: &mut BufReader<UnixStream>, to: &str) -> String {
@@ -239,8 +226,21 @@ fn read_line(from: &mut BufReader<UnixStream>, to: &str) -> String {
     line
 }
 
-/// Lets time pass before something is looked at again.
+/// Looks until there is something to see; None when [`PATIENCE`] is over.
 #[expect(clippy::disallowed_methods, reason = "waits for another machine")]
+pub fn look<T>(mut see: impl FnMut() -> Option<T>) -> Option<T> {
+    let began = Instant::now();
+    loop {
+        let seen = see();
+        if seen.is_some() || began.elapsed() > PATIENCE {
+            return seen;
+        }
+        pause(Duration::from_millis(50));
+    }
+}
+
+/// Lets time pass.
+#[expect(clippy::disallowed_methods, reason = "plays devices that speak now and then")]
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
