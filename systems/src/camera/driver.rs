@@ -1,6 +1,6 @@
 //! Cameras of this computer, by V4L2.
 //!
-//! nokhwa sets and describes a camera, within its own limits (see [`open`]). Pictures are then taken from the stream on
+//! nokhwa sets and describes a camera, within its own limits (see `open`). Pictures are then taken from the stream on
 //! which nokhwa itself stands, of the crate `v4l`, because nokhwa's own keeps back what is needed of each: how many bytes
 //! of the buffer are the picture's (it hands out all, or copies all), when the picture was taken (it has a date, which
 //! jumps when the clock is set), and whether the driver calls it damaged.
