@@ -258,7 +258,8 @@ impl Recording {
 fn a_disk_that_takes_everything_loses_nothing() {
     let mut recording = Recording::start();
     recording.until("three segments", |recording| recording.segment == 3);
-    assert!(recording.goes_well());
+    // The recorder may be behind.
+    recording.until("all of it recorded", Recording::goes_well);
     assert!(recording.finish().is_empty());
 }
 

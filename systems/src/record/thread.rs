@@ -76,8 +76,10 @@ pub struct RecorderThread {
     next: Option<u64>,
     /// Ticks lost before the segments that are there.
     holes: u64,
-    /// Of them, and of those before the open segment, those that the world knows of.
-    reported: u64,
+    /// Of them, those of which the world was told in ticks that are there.
+    told: u64,
+    /// Those of which it was told and whose telling has not come by in a tick yet.
+    on_the_way: u64,
     last_flush: Mono,
     failed_at: Option<Mono>,
     /// The disk was full.
@@ -98,6 +100,8 @@ struct Open {
     last: Mono,
     /// Ticks lost before it.
     holes: u64,
+    /// The ticks of it in which the world was told of lost ones, and of how many.
+    told: Vec<(u64, u64)>,
 }
 
 impl RecorderThread {
@@ -126,7 +130,8 @@ impl RecorderThread {
             unfinished: None,
             next: None,
             holes: 0,
-            reported: 0,
+            told: 0,
+            on_the_way: 0,
             last_flush: boottime(),
             failed_at: None,
             full: false,
@@ -236,9 +241,11 @@ impl RecorderThread {
         self.asked_for_segment = false;
         // Behind a snapshot that was waiting while the queue was full there is another hole.
         if let Some(report) = self.report.as_ref().filter(|_| !self.stats.refusing.load(Ordering::Relaxed)) {
-            if holes > self.reported {
-                report.lost(holes - self.reported);
-                self.reported = holes;
+            // What it was told in ticks that were lost themselves, the journal does not know.
+            let known = self.told.saturating_add(self.on_the_way);
+            if holes > known {
+                report.lost(holes - known);
+                self.on_the_way = self.on_the_way.saturating_add(holes - known);
             }
             report.say(LinkState::Connected);
         }
@@ -251,6 +258,8 @@ impl RecorderThread {
             self.begin(0, incoming.tick, incoming.now)?;
         }
         self.next.get_or_insert(incoming.tick);
+        let told = told_of(incoming);
+        self.on_the_way = self.on_the_way.saturating_sub(told);
         let Some(open) = &mut self.open else {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -258,6 +267,9 @@ impl RecorderThread {
         // Whatever becomes of it, it is counted with the segment.
         self.next = incoming.tick.checked_add(1);
         open.last = incoming.now;
+        if told > 0 {
+            open.told.push((incoming.tick, told));
+        }
         self.stats.ticks.fetch_add(1, Ordering::Relaxed);
         let before = open.writer.bytes();
         open.writer.tick(incoming)?;
@@ -306,7 +318,7 @@ impl RecorderThread {
                 writer
             }
         };
-        self.open = Some(Open { writer, first, before, last: now, holes: self.holes });
+        self.open = Some(Open { writer, first, before, last: now, holes: self.holes, told: Vec::new() });
         Ok(())
     }
 
@@ -323,13 +335,14 @@ impl RecorderThread {
             keeper.closed(open.writer.path(), open.last);
         }
         self.holes = open.holes;
+        self.told = open.told.iter().fold(self.told, |sum, (_, count)| sum.saturating_add(*count));
         self.open = None;
         Ok(())
     }
 
     /// Leaves the segment that is being written, and counts what of it is lost.
     fn lose_open(&mut self) {
-        let Some(Open { writer, first, before, last, holes }) = self.open.take() else { return };
+        let Some(Open { writer, first, before, last, holes, told }) = self.open.take() else { return };
         let path = writer.path().to_owned();
         let kept = writer.give_up();
         let left = kept.map_or(first, |tick| tick.saturating_add(1));
@@ -337,6 +350,8 @@ impl RecorderThread {
         self.stats.lost.fetch_add(lost, Ordering::Relaxed);
         self.stats.ticks.fetch_sub(lost, Ordering::Relaxed);
         (self.next, self.holes) = if kept.is_some() { (Some(left), holes) } else { (before, self.holes) };
+        let there = told.iter().filter(|(tick, _)| kept.is_some_and(|kept| *tick <= kept));
+        self.told = there.fold(self.told, |sum, (_, count)| sum.saturating_add(*count));
         if !self.is_folder() {
             return;
         }
@@ -353,6 +368,15 @@ impl RecorderThread {
             keeper.discarded(&path);
         }
     }
+}
+
+/// How many lost ticks the world is told of in this tick.
+fn told_of(incoming: &Incoming) -> u64 {
+    let told = |input: &Input| match input.payload {
+        Payload::Dropped { count, .. } if input.stream == StreamId::RECORDER => count,
+        _ => 0,
+    };
+    incoming.inputs.iter().map(told).fold(0, u64::saturating_add)
 }
 
 /// Makes a file, and locks it: nobody deletes a segment that is being written.
