@@ -9,7 +9,7 @@ use waywarden::command::{
 };
 use waywarden::config::Config;
 use waywarden::failure::Failure;
-use waywarden::logging;
+use waywarden::{logging, pools};
 use waywarden_systems::inference::engine::onnxruntime;
 
 fn main() -> ExitCode {
@@ -19,14 +19,16 @@ fn main() -> ExitCode {
         Ok(cli) => (dispatch(&cli, &mut out), cli.command.json()),
         Err(failure) => (Err(failure), true),
     };
-    match done.and_then(|()| out.flush().map_err(Failure::from)) {
+    let code = match done.and_then(|()| out.flush().map_err(Failure::from)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to be told that this could not be written.
             let _ = failure.print(json, &mut out, &mut err);
             failure.code.into()
         }
-    }
+    };
+    pools::come_forward();
+    code
 }
 
 /// Nothing of a drive goes anywhere unasked: a newer ONNX Runtime would report to its makers.

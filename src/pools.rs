@@ -1,6 +1,7 @@
 //! Thread pools, sized by the config. Bevy's pools are global to a process: the first call counts.
 
 use bevy_tasks::{AsyncComputeTaskPool, ComputeTaskPool, IoTaskPool, TaskPoolBuilder};
+use nix::libc;
 use thread_priority::{
     NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue,
     ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
@@ -69,5 +70,22 @@ pub fn stand_back() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy).is_err() {
         tracing::warn!("this thread runs at ordinary priority: it may delay ticks");
+    }
+}
+
+/// Lets all threads of this process that stand back run as others do, where that is permitted (`LimitNICE=+0` or
+/// CAP_SYS_NICE): the last thing before the end. A process ends with its last thread, which takes its memory apart; on a
+/// computer that other programs keep busy a thread that stands back needs half a minute for that.
+pub fn come_forward() {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    for thread in threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()) {
+        let ordinary = libc::sched_param { sched_priority: 0 };
+        #[expect(unsafe_code, reason = "by number, not by handle: libraries start threads too")]
+        // SAFETY: the kernel is given numbers, and a structure that outlives the call.
+        unsafe {
+            if libc::sched_getscheduler(thread) == libc::SCHED_IDLE {
+                libc::sched_setscheduler(thread, libc::SCHED_OTHER, &raw const ordinary);
+            }
+        }
     }
 }

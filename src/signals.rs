@@ -9,7 +9,7 @@ use waywarden_systems::ingress::Control;
 
 use crate::config::Config;
 use crate::failure::{Code, Failure};
-use crate::{last_words, reload};
+use crate::{last_words, pools, reload};
 
 /// How long an orderly end may take: after it the disk, or a library, is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ pub fn listen(control: &Control, config: Config, reread: Option<Reread>) -> Resu
                         tracing::warn!("the end has no deadline: {error}");
                     }
                 }
-                (_, true) => std::process::exit(130),
+                (_, true) => end(130),
             }
         }
     })?;
@@ -57,7 +57,12 @@ fn end_at_last() {
     if std::thread::Builder::new().name("last words".to_owned()).spawn(cry).is_ok() {
         std::thread::sleep(Duration::from_millis(100));
     }
-    std::process::exit(i32::from(Code::Running as u8));
+    end(i32::from(Code::Running as u8));
+}
+
+fn end(code: i32) -> ! {
+    pools::come_forward();
+    std::process::exit(code)
 }
 
 /// Puts the config in force as it is in its file now; on any error the one before stays.
