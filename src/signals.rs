@@ -67,23 +67,25 @@ fn end(code: i32) -> ! {
 
 /// Puts the config in force as it is in its file now; on any error the one before stays.
 fn read_anew(control: &Control, config: &mut Config, reread: Option<&Reread>) {
-    let notice = |level, text: String| Payload::Notice(Notice { level, source: "config".to_owned(), text });
+    // One that is lost for want of room is in the log.
+    let tell = |level, text: String| {
+        let _ = control.say(Payload::Notice(Notice { level, source: "config".to_owned(), text }));
+    };
     let Some(reread) = reread else {
-        control.say(notice(NoticeLevel::Warning, "there is no file to read it from".to_owned()));
-        return;
+        return tell(NoticeLevel::Warning, "there is no file to read it from".to_owned());
     };
     let read = reread().and_then(|new| Ok((reload::changes(config, &new)?, new)));
     match read {
         Ok((changes, new)) => {
             // What was read from TOML can be written as TOML.
-            if !changes.is_empty()
-                && let Ok(toml) = new.to_toml()
-            {
-                control.say(Payload::Config(toml));
+            let taken = changes.is_empty() || new.to_toml().is_ok_and(|toml| control.say(Payload::Config(toml)));
+            if taken {
+                tell(NoticeLevel::Info, format!("read anew: {}", reload::words(&changes)));
+                *config = new;
+            } else {
+                tell(NoticeLevel::Error, "not taken, the one before stays: too much waits to be told".to_owned());
             }
-            control.say(notice(NoticeLevel::Info, format!("read anew: {}", reload::words(&changes))));
-            *config = new;
         }
-        Err(failure) => control.say(notice(NoticeLevel::Error, format!("not taken, the one before stays: {failure}"))),
+        Err(failure) => tell(NoticeLevel::Error, format!("not taken, the one before stays: {failure}")),
     }
 }

@@ -14,23 +14,12 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use forge::{Message, Session, field, items};
 use mcap::records::Record as McapRecord;
-use outcome::waywarden;
+use outcome::{SMALL, sessions, waywarden};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rmpv::Value;
 use tempfile::TempDir;
 use waywarden_systems::session::{Record, SessionError, SessionReader};
-
-/// A small camera, so that sessions are small, and a segment a second.
-const CONFIG: &str = "\
-[[camera]]
-width = 160
-height = 96
-fps = 10.0
-loop_frames = 5
-[record]
-segment_s = 1
-";
 
 /// A live session of three segments, and a replay of it as one file, whose bytes come in more chunks.
 struct Recorded {
@@ -44,10 +33,10 @@ fn recorded() -> &'static Recorded {
     static RECORDED: OnceLock<Recorded> = OnceLock::new();
     RECORDED.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+        std::fs::write(dir.path().join("config.toml"), SMALL).unwrap();
         waywarden(dir.path(), &["run", "--config", "config.toml", "--simulate", "--duration", "3", "--record", "rec"])
             .done();
-        let folder = std::fs::read_dir(dir.path().join("rec")).unwrap().next().unwrap().unwrap().path();
+        let folder = sessions(&dir.path().join("rec")).pop().unwrap();
         let file = dir.path().join("one.mcap");
         let (from, to) = (folder.to_str().unwrap(), file.to_str().unwrap());
         waywarden(dir.path(), &["replay", from, "--verify", "--out", to]).done();

@@ -10,56 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
-use outcome::{PATIENCE, end, start, start_after, wait, waywarden};
+use nix::sys::signal::Signal;
+use outcome::{PATIENCE, SMALL, end, pause, send, sessions, start, start_after, until, wait, waywarden};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use waywarden_components::prelude::*;
+use waywarden_systems::clock::boottime;
 use waywarden_systems::session::{Record, SessionReader};
-
-/// A small camera, and segments short enough that some kills hit a boundary.
-const CONFIG: &str = "\
-[[camera]]
-width = 160
-height = 96
-fps = 10.0
-loop_frames = 5
-[record]
-segment_s = 2
-free_gb = 0.0
-";
 
 /// What a kill may cost at most, as promised, and what a busy machine with a slow disk may add.
 const LOST: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(1500);
-
-fn send(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
-}
-
-/// The clock of the ticks.
-fn boottime() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap().into()
-}
-
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
-}
-
-/// Waits until `ready` gives something.
-fn until<T>(child: &mut Child, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let patience = boottime() + PATIENCE;
-    loop {
-        if let Some(found) = ready() {
-            return found;
-        }
-        assert!(child.try_wait().unwrap().is_none(), "ended before there was {what}");
-        assert!(boottime() < patience, "no {what} after {PATIENCE:?}");
-        pause(Duration::from_millis(1));
-    }
-}
 
 /// A recording in progress.
 struct Recording {
@@ -71,14 +32,13 @@ struct Recording {
 /// Starts to record a simulated drive, and waits until the disk has something of it.
 fn record(prelude: &str, more: &[&str]) -> Recording {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+    std::fs::write(dir.path().join("config.toml"), SMALL).unwrap();
     let folder = dir.path().join("rec");
     std::fs::create_dir_all(&folder).unwrap();
     let args = ["run", "--config", "config.toml", "--simulate", "--record", "rec"];
     let mut child = start_after(dir.path(), prelude, &[&args, more].concat());
     let session = until(&mut child, "anything recorded", || {
-        // Beside it is the note of the run.
-        let session = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path()).find(|path| path.is_dir())?;
+        let session = sessions(&folder).pop()?;
         let first = std::fs::metadata(session.join("segment-00000.mcap")).ok()?;
         // A segment begins with its snapshot, and what has come since is flushed half a second later.
         (first.len() > 1000 && last_tick(&session).1 > 0).then_some(session)
@@ -87,12 +47,12 @@ fn record(prelude: &str, more: &[&str]) -> Recording {
 }
 
 /// The time of the last tick of a session, and the number of its ticks.
-fn last_tick(session: &Path) -> (Duration, u64) {
+fn last_tick(session: &Path) -> (Mono, u64) {
     let mut reader = SessionReader::open(session).unwrap();
-    let (mut last, mut ticks) = (Duration::ZERO, 0);
+    let (mut last, mut ticks) = (Mono::default(), 0);
     while let Some(record) = reader.read().unwrap() {
         if let Record::Tick(incoming) = record {
-            (last, ticks) = (Duration::from_nanos(incoming.now.as_nanos()), ticks + 1);
+            (last, ticks) = (incoming.now, ticks + 1);
         }
     }
     (last, ticks)
@@ -118,7 +78,7 @@ fn kill_recorders(times: u32, seed: u64) {
         send(&recording.child, Signal::SIGKILL);
         wait(&mut recording.child, PATIENCE);
         let (last, ticks) = last_tick(&recording.session);
-        let lost = killed.saturating_sub(last);
+        let lost = killed.since(last);
         println!("kill {n}: {ticks} ticks, the last one {} ms before", lost.as_millis());
         assert!(lost <= LOST + BUSY, "kill {n}: {lost:?} are lost");
         most = most.max(lost);

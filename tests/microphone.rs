@@ -13,17 +13,17 @@ mod outcome;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
-use outcome::{PATIENCE, end, start_after, waywarden};
+use nix::unistd::mkfifo;
+use outcome::{end, send, sessions, start_after, until, waywarden};
 use waywarden_components::prelude::*;
 use waywarden_systems::session::{Record, SessionReader};
 
@@ -98,32 +98,18 @@ fn links(inputs: &[(Mono, Payload)]) -> Vec<LinkState> {
 }
 
 impl Listener {
-    fn session(&self) -> Option<PathBuf> {
-        let entries = std::fs::read_dir(self.dir.path().join("rec")).ok()?;
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).find(|path| path.is_dir())
-    }
-
     /// Waits until what was recorded is as wanted.
-    #[expect(clippy::disallowed_methods, reason = "waits for another process")]
     fn until(&mut self, what: &str, wanted: impl Fn(&[(Mono, Payload)]) -> bool) {
-        let began = Instant::now();
-        loop {
-            let inputs = self.session().map(|session| recorded(&session)).unwrap_or_default();
-            if wanted(&inputs) {
-                return;
-            }
-            let said = || std::fs::read_to_string(self.dir.path().join("stderr.txt")).unwrap_or_default();
-            assert!(self.child.try_wait().unwrap().is_none(), "ended before {what}: {}", said());
-            assert!(began.elapsed() < PATIENCE, "never {what}: {:?}, {}", links(&inputs), said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let folder = self.dir.path().join("rec");
+        let so_far = || sessions(&folder).pop().map(|session| recorded(&session)).unwrap_or_default();
+        until(&mut self.child, what, || wanted(&so_far()).then_some(()));
     }
 
     /// Ends it in order. Returns all that was recorded, and what it said.
     fn end(mut self) -> (Vec<(Mono, Payload)>, String) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        send(&self.child, Signal::SIGTERM);
         let said = end(&mut self.child, self.dir.path()).done().err;
-        let session = self.session().unwrap();
+        let session = sessions(&self.dir.path().join("rec")).pop().unwrap();
         let inputs = recorded(&session);
         waywarden(self.dir.path(), &["replay", session.to_str().unwrap(), "--verify"]).done();
         (inputs, said)

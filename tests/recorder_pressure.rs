@@ -14,9 +14,8 @@ use std::process::Child;
 use std::time::Duration;
 
 use disks::Disk;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use outcome::{PATIENCE, start, wait, waywarden};
+use nix::sys::signal::Signal;
+use outcome::{PATIENCE, pause, send, sessions, start, until, wait, waywarden};
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::boottime;
 use waywarden_systems::session::Findings;
@@ -39,11 +38,6 @@ const GOES: &str = "recorder: active";
 
 /// No disk there any more, as the log says it.
 const GONE: &str = "it is not mounted any more";
-
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
-}
 
 /// A drive that is being recorded into `rec`.
 struct Drive {
@@ -68,13 +62,8 @@ impl Drive {
 
     /// Waits until the log is as wanted; the drive goes on meanwhile.
     fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) {
-        let begin = boottime();
-        while !wanted(&self.log()) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{what}: ended with {ended:?}: {}", self.log());
-            assert!(boottime().since(begin) < PATIENCE, "no {what}: {}", self.log());
-            pause(Duration::from_millis(10));
-        }
+        let log = self.dir.join("stderr.txt");
+        until(&mut self.child, what, || std::fs::read_to_string(&log).ok().filter(|log| wanted(log)));
     }
 
     /// Waits until it is recorded for the nth time.
@@ -83,20 +72,16 @@ impl Drive {
         pause(Duration::from_secs(2));
     }
 
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
-    }
-
     /// Tells it to end, which it does in time.
     fn end(mut self, code: i32) {
-        self.signal(Signal::SIGTERM);
+        send(&self.child, Signal::SIGTERM);
         let status = wait(&mut self.child, Duration::from_secs(3));
         assert_eq!(status.code(), Some(code), "{}", self.log());
         assert!(!self.log().contains("panicked"), "{}", self.log());
     }
 
     fn session(&self) -> PathBuf {
-        session_in(&self.dir.join("rec"))
+        sessions(&self.dir.join("rec")).pop().unwrap()
     }
 }
 
@@ -104,13 +89,6 @@ impl Drop for Drive {
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
-}
-
-/// The one session in a folder.
-fn session_in(folder: &Path) -> PathBuf {
-    let is_session =
-        |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'2');
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(is_session).unwrap()
 }
 
 fn segments(session: &Path) -> Vec<PathBuf> {
@@ -282,7 +260,7 @@ fn a_disk_that_does_not_answer_does_not_keep_the_program() {
     let session = drive.session();
     let Some(frozen) = disk.freeze() else { return };
     drive.until("a slow disk", |log| log.contains("recorder: degraded"));
-    drive.signal(Signal::SIGTERM);
+    send(&drive.child, Signal::SIGTERM);
     let begin = boottime();
     while !drive.log().contains("left behind") {
         assert!(boottime().since(begin) < Duration::from_secs(3), "{}", drive.log());
@@ -304,7 +282,7 @@ fn old_segments_make_room_and_what_is_left_replays() {
     let mut drive = Drive::start(dir.path(), &config);
     drive.until_recorded_again(1);
     drive.end(0);
-    let old = session_in(&rec);
+    let old = sessions(&rec).pop().unwrap();
     let size = std::fs::metadata(old.join("segment-00000.mcap")).unwrap().len();
     let kept = rec.join("preserved/kept");
     std::fs::create_dir_all(&kept).unwrap();
@@ -332,7 +310,7 @@ fn what_is_around_an_event_is_kept_and_replays() {
     let config = CONFIG.replace("segment_s = 2", "segment_s = 1\npreserve_s = 2");
     let mut drive = Drive::start(dir.path(), &config);
     pause(Duration::from_secs(3));
-    drive.signal(Signal::SIGUSR1);
+    send(&drive.child, Signal::SIGUSR1);
     drive.until("a piece", |log| log.contains("complete, "));
     let session = drive.session();
     drive.end(0);
@@ -384,7 +362,7 @@ fn asked_to_keep_what_is_not_recorded_it_goes_on() {
     let child = start(dir.path(), &["run", "--config", "config.toml", "--simulate"]);
     let mut drive = Drive { dir: dir.path().to_owned(), child };
     drive.until("a start", |log| log.contains("recorder: off"));
-    drive.signal(Signal::SIGUSR1);
+    send(&drive.child, Signal::SIGUSR1);
     drive.until("an answer", |log| {
         log.contains("nothing is recorded (SIGUSR1)") || log.contains("SIGUSR1), and nothing")
     });

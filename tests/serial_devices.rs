@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use outcome::{Outcome, PATIENCE, end, start_after, waywarden};
+use nix::sys::signal::Signal;
+use outcome::{Outcome, PATIENCE, end, pause, send, sessions, start_after, waywarden};
 use serialport::{SerialPort, TTYPort};
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::boottime;
@@ -31,11 +30,6 @@ use waywarden_systems::simulate::{Drive, Scenario};
 /// What is plugged in is to be back within this time, as promised, and what a busy machine may add.
 const BACK: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(3);
-
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(2));
-}
 
 /// A pty at whose other end somebody speaks in real time.
 struct Wire {
@@ -138,7 +132,7 @@ impl Run {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none() && boottime().since(begin) < PATIENCE, "no {what}: {ended:?}\n{}", self.log());
             self.wires.iter_mut().for_each(|wire| wire.go_on(self.silent));
-            pause();
+            pause(Duration::from_millis(2));
         }
     }
 
@@ -159,9 +153,9 @@ impl Run {
 
     /// Ends the run in order, and looks whether its session replays.
     fn end(mut self) -> Recorded {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        send(&self.child, Signal::SIGTERM);
         let outcome = end(&mut self.child, self.dir.path()).done();
-        let session = std::fs::read_dir(self.path("rec")).unwrap().next().unwrap().unwrap().path();
+        let session = sessions(&self.path("rec")).pop().unwrap();
         let verified = waywarden(self.dir.path(), &["replay", session.to_str().unwrap(), "--verify", "--json"]).done();
         let summary: serde_json::Value = serde_json::from_str(verified.out.lines().last().unwrap()).unwrap();
         assert_eq!(summary["verified"]["differing"], 0, "{summary}");

@@ -7,55 +7,23 @@ mod outcome;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Child;
-use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use outcome::{PATIENCE, end, start_after, wait, waywarden};
+use nix::sys::signal::Signal;
+use outcome::{PATIENCE, SMALL, end, send, sessions, start_after, until, wait, waywarden};
 use waywarden_components::prelude::*;
 use waywarden_systems::session::{Record, SessionReader};
-
-const CONFIG: &str = "\
-[[camera]]
-width = 160
-height = 96
-fps = 10.0
-loop_frames = 5
-[record]
-segment_s = 1
-";
 
 const RUN: [&str; 6] = ["run", "--config", "config.toml", "--simulate", "--record", "rec"];
 
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("config.toml"), CONFIG).unwrap();
+    std::fs::write(dir.path().join("config.toml"), SMALL).unwrap();
     dir
 }
 
-fn send(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
-}
-
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(found) = ready() {
-            return found;
-        }
-        assert!(begin.elapsed() < PATIENCE, "no {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// The sessions, the oldest first.
-fn sessions(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir.join("rec")) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
-    found.sort();
-    found
+/// The newest session.
+fn newest(dir: &Path) -> Option<PathBuf> {
+    sessions(&dir.join("rec")).pop()
 }
 
 fn segments(session: &Path) -> usize {
@@ -77,7 +45,7 @@ fn notices(session: &Path) -> Vec<String> {
 }
 
 fn verify(dir: &Path, more: &[&str]) -> String {
-    let session = sessions(dir).pop().unwrap();
+    let session = newest(dir).unwrap();
     let args = [&["replay", session.to_str().unwrap(), "--verify"], more].concat();
     waywarden(dir, &args).done().out
 }
@@ -109,24 +77,24 @@ fn a_config_read_anew_is_in_force_at_once_recorded_and_replayed_from_every_segme
     let dir = folder();
     let path = dir.path().join("config.toml");
     // A gate that lets through only what it must.
-    let first = format!("{CONFIG}[gate]\nthreshold = 255.0\n");
+    let first = format!("{SMALL}[gate]\nthreshold = 255.0\n");
     std::fs::write(&path, &first).unwrap();
     let mut child = start_after(dir.path(), "", &RUN);
-    let session = until("a session", || sessions(dir.path()).pop());
-    until("a second segment", || (segments(&session) >= 2).then_some(()));
+    let session = until(&mut child, "a session", || newest(dir.path()));
+    until(&mut child, "a second segment", || (segments(&session) >= 2).then_some(()));
     // All frames, all the time: from now on the gate holds nothing back.
-    std::fs::write(&path, format!("{CONFIG}[gate]\nthreshold = 0.0\n")).unwrap();
+    std::fs::write(&path, format!("{SMALL}[gate]\nthreshold = 0.0\n")).unwrap();
     send(&child, Signal::SIGHUP);
-    until("two more segments", || (segments(&session) >= 4).then_some(()));
+    until(&mut child, "two more segments", || (segments(&session) >= 4).then_some(()));
     // A mistake, and something that needs a start: all or nothing.
-    std::fs::write(&path, format!("{CONFIG}[gate]\nthreshold = 300.0\n")).unwrap();
+    std::fs::write(&path, format!("{SMALL}[gate]\nthreshold = 300.0\n")).unwrap();
     send(&child, Signal::SIGHUP);
-    until("a complaint", || {
+    until(&mut child, "a complaint", || {
         std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap().contains("outside 0 to 255").then_some(())
     });
-    std::fs::write(&path, format!("{CONFIG}flush_ms = 100\n[gate]\nthreshold = 200.0\n")).unwrap();
+    std::fs::write(&path, format!("{SMALL}flush_ms = 100\n[gate]\nthreshold = 200.0\n")).unwrap();
     send(&child, Signal::SIGHUP);
-    until("another complaint", || {
+    until(&mut child, "another complaint", || {
         std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap().contains("record.flush_ms").then_some(())
     });
     send(&child, Signal::SIGTERM);
@@ -162,8 +130,8 @@ fn a_crash_in_c_code_costs_the_process_and_the_next_session_says_why() {
     for (signal, words) in [(Signal::SIGSEGV, "crashed: SIGSEGV"), (Signal::SIGKILL, "was killed")] {
         let dir = folder();
         let mut child = start_after(dir.path(), "ulimit -c 0;", &RUN);
-        let first = until("a session", || sessions(dir.path()).pop());
-        until("a second segment", || (segments(&first) >= 2).then_some(()));
+        let first = until(&mut child, "a session", || newest(dir.path()));
+        until(&mut child, "a second segment", || (segments(&first) >= 2).then_some(()));
         send(&child, signal);
         let status = wait(&mut child, PATIENCE);
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(signal as i32));
@@ -171,7 +139,7 @@ fn a_crash_in_c_code_costs_the_process_and_the_next_session_says_why() {
 
         let again = [&RUN[..], &["--duration", "1"]].concat();
         waywarden(dir.path(), &again).done();
-        let second = sessions(dir.path()).pop().unwrap();
+        let second = newest(dir.path()).unwrap();
         assert_ne!(first, second);
         let told = notices(&second);
         assert!(told.len() == 1 && told[0].contains(words), "{told:?}");
@@ -179,6 +147,6 @@ fn a_crash_in_c_code_costs_the_process_and_the_next_session_says_why() {
         verify(dir.path(), &[]);
         // It is told once.
         waywarden(dir.path(), &again).done();
-        assert!(notices(&sessions(dir.path()).pop().unwrap()).is_empty());
+        assert!(notices(&newest(dir.path()).unwrap()).is_empty());
     }
 }

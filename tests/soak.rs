@@ -9,11 +9,12 @@ mod outcome;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use outcome::{end, start_after, waywarden};
+use outcome::{end, pause, sessions, start_after, waywarden};
 use waywarden_components::prelude::*;
-use waywarden_systems::session::{Record, SessionReader};
+use waywarden_systems::clock::boottime;
+use waywarden_systems::session::Findings;
 
 /// Small pictures that are drawn before, three devices beside them.
 fn config(faults_per_hour: u32) -> String {
@@ -30,7 +31,13 @@ struct Device {
     samples: u64,
     /// When the last sample came, since the first tick.
     last: Duration,
+    /// Whether a lane is claimed of a camera, and how often one that was claimed has been silenced.
+    lane: bool,
+    silenced: u64,
 }
+
+/// A camera that delivers nothing for this long is stale: the default of the config.
+const STALE: Duration = Duration::from_secs(1);
 
 /// Resident memory of a process, in megabytes.
 fn memory(process: u32) -> Option<f64> {
@@ -38,7 +45,6 @@ fn memory(process: u32) -> Option<f64> {
     Some(statm.split(' ').nth(1)?.parse::<f64>().ok()? * 4096.0 / 1e6)
 }
 
-#[expect(clippy::disallowed_methods, reason = "waits beside another process")]
 fn soak(seconds: u32, faults_per_hour: u32, speed: u32) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.toml"), config(faults_per_hour)).unwrap();
@@ -50,23 +56,26 @@ fn soak(seconds: u32, faults_per_hour: u32, speed: u32) {
         "export RUST_BACKTRACE=0;",
         &[&args[..], &["--duration", &duration, "--speed", &speed]].concat(),
     );
-    let begin = Instant::now();
+    let begin = boottime();
     let mut sizes = Vec::new();
-    while child.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(u64::from(seconds)) {
-        std::thread::sleep(Duration::from_millis(250));
+    while child.try_wait().unwrap().is_none() && boottime().since(begin) < Duration::from_secs(u64::from(seconds)) {
+        pause(Duration::from_millis(250));
         sizes.extend(memory(child.id()));
     }
     // Drivers that panic say so.
     let ended = end(&mut child, dir.path());
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    let entries = std::fs::read_dir(dir.path().join("rec")).unwrap();
-    let session = entries.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let session = sessions(&dir.path().join("rec")).pop().unwrap();
 
     let (devices, lasted) = look_into(&session);
     assert!(lasted > Duration::from_secs_f64(f64::from(seconds) * 0.95), "{lasted:?}");
     let expected = f64::from(seconds * faults_per_hour) / 3600.0;
     for (name, device) in &devices {
         let lost = device.states.iter().filter(|state| matches!(state, LinkState::Lost(_))).count();
+        if name == "camera" {
+            println!("{name}: a lane was silenced {} times", device.silenced);
+            assert!(device.silenced > 0, "no lane was ever silenced");
+        }
         let failed = device.states.iter().filter(|state| matches!(state, LinkState::Failed(_))).count();
         println!("{name}: {} samples, lost {lost} times, failed {failed} times", device.samples);
         // A fault is told at least once; an unplugged or hung one also when it is looked for again.
@@ -94,16 +103,15 @@ fn soak(seconds: u32, faults_per_hour: u32, speed: u32) {
 }
 
 fn look_into(session: &Path) -> (BTreeMap<String, Device>, Duration) {
-    let mut reader = SessionReader::open(session).unwrap();
+    let mut findings = Findings::open(session).unwrap();
     let names: BTreeMap<StreamId, String> =
-        reader.info().streams.iter().map(|spec| (spec.id, spec.name.clone())).collect();
+        findings.info().streams.iter().map(|spec| (spec.id, spec.name.clone())).collect();
     let mut devices: BTreeMap<String, Device> = BTreeMap::new();
     let (mut first, mut last) = (None, Mono::default());
-    while let Some(record) = reader.read().unwrap() {
-        let Record::Tick(incoming) = record else { continue };
-        last = incoming.now;
-        let since = incoming.now.since(*first.get_or_insert(incoming.now));
-        for input in incoming.inputs {
+    while let Some(tick) = findings.read().unwrap() {
+        last = tick.now;
+        let since = tick.now.since(*first.get_or_insert(tick.now));
+        for input in tick.inputs {
             let Some(name) = names.get(&input.stream) else { continue };
             let device = devices.entry(name.clone()).or_default();
             match input.payload {
@@ -111,6 +119,16 @@ fn look_into(session: &Path) -> (BTreeMap<String, Device>, Duration) {
                 Payload::Described(_) | Payload::Dropped { .. } => {}
                 _ => (device.samples, device.last) = (device.samples + 1, since),
             }
+        }
+        for (id, lane) in tick.found.into_iter().flat_map(|found| found.ego_lanes) {
+            let device = devices.entry(names[&id.stream].clone()).or_default();
+            device.silenced += u64::from(device.lane && lane.frame.is_none());
+            device.lane = lane.frame.is_some();
+        }
+        // Nothing is claimed of what a camera said that has gone.
+        for (name, device) in devices.iter().filter(|(_, device)| device.lane) {
+            let gone = device.states.last() != Some(&LinkState::Connected);
+            assert!(!gone && since - device.last < STALE, "{name} at {since:?}: {:?}", device.states.last());
         }
     }
     (devices, last.since(first.unwrap_or_default()))

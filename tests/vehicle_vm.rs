@@ -33,8 +33,8 @@ use machine::{Image, Machine};
 use program::{json, run, text};
 use waywarden_components::prelude::*;
 
-/// The devices, and half of what they deliver: samples a second. The shell that writes JPEGs manages seven.
-const DEVICES: [(&str, f64); 5] = [("front", 3.5), ("rear", 2.5), ("microphone", 25.0), ("gps", 1.0), ("range", 10.0)];
+/// The devices, and half of what they deliver: samples a second.
+const DEVICES: [(&str, f64); 5] = [("front", 5.0), ("rear", 2.5), ("microphone", 25.0), ("gps", 1.0), ("range", 10.0)];
 
 /// How long an orderly end may take.
 const ORDERLY: Duration = Duration::from_secs(3);
@@ -94,7 +94,7 @@ fn devices_that_suffer(vm: &mut Machine) {
     // What came could be understood.
     assert!(journal.rate("gps", began, calm, &Event::Finding) >= 1.0);
     assert!(journal.rate("range", began, calm, &Event::Finding) >= 10.0);
-    assert!(journal.rate("front", began, calm, &Event::Finding) >= 3.5);
+    assert!(journal.rate("front", began, calm, &Event::Finding) >= 5.0);
     for episode in episodes {
         episode.check(&journal);
     }

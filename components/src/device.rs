@@ -27,7 +27,7 @@ pub enum CameraRole {
 
 /// A camera.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Description, Counters, Health, Gate, EgoLane, LaneTracker, Obstacles)]
+#[require(Link, Description, Counters, Fresh, Health, Gate, EgoLane, LaneTracker, Obstacles)]
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,
@@ -37,12 +37,12 @@ pub struct Camera {
 
 /// A microphone.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[require(Link, Description, Counters, Health, Voice, VoiceBuffer)]
+#[require(Link, Description, Counters, Fresh, Health, Voice, VoiceBuffer)]
 pub struct Microphone;
 
 /// A satellite receiver.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[require(Link, Description, Counters, Health, GpsState)]
+#[require(Link, Description, Counters, Fresh, Health, GpsState)]
 pub struct GpsReceiver {
     /// How it speaks.
     pub protocol: GpsProtocol,
@@ -50,7 +50,7 @@ pub struct GpsReceiver {
 
 /// A range finder.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Description, Counters, Health, RangeState)]
+#[require(Link, Description, Counters, Fresh, Health, RangeState)]
 pub struct RangeSensor {
     /// How it speaks.
     pub protocol: RangeProtocol,
@@ -125,6 +125,12 @@ pub struct Counters {
     pub last: Option<Mono>,
 }
 
+/// Whether a device can be relied on in this tick: its link is up, and the last thing that could be used is younger than the
+/// config allows. Where it is false, nothing is concluded from what the device said before. Written by `health::freshen`,
+/// in Perceive: Understand sees this tick's, Sense that of the tick before.
+#[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fresh(pub bool);
+
 /// The states of a driver-assistance function (after ISO 15623 and ISO 17361).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -167,5 +173,6 @@ crate::kinds! {
     Link => "link",
     Description => "description",
     Counters => "counters",
+    Fresh => "fresh",
     Health => "health",
 }

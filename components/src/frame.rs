@@ -81,6 +81,9 @@ pub struct Gate {
     pub reference: Option<Luma>,
     /// When it was captured.
     pub accepted_at: Option<Mono>,
+    /// When the last one that was judged was captured.
+    #[serde(default)]
+    pub judged_at: Option<Mono>,
     /// Frames judged.
     pub judged: u64,
     /// Frames accepted, forced ones included.

@@ -206,8 +206,8 @@ pub struct SegmentationAsked(pub BTreeMap<StreamId, Asked>);
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DetectionAsked(pub BTreeMap<StreamId, Asked>);
 
-/// What is known of the ego lane of a camera: the newest estimate and the frame it was made from.
-/// Written by `lanes::understand`.
+/// What is known of the ego lane of a camera: the newest estimate and the frame it was made from, none of both where the
+/// camera's pictures are no longer fresh. Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EgoLane {
     /// The frame.
@@ -222,7 +222,7 @@ pub struct EgoLane {
     pub failed: u64,
 }
 
-/// What is known of the obstacles before a camera. Written by `obstacles::understand`.
+/// What is known of the obstacles before a camera; nothing where its pictures are no longer fresh. Written by `obstacles::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Obstacles {
     /// The frame.

@@ -56,7 +56,7 @@ pub struct RangeState {
     pub stray_bytes: u64,
     /// When the last valid reading came.
     pub last_valid: Option<Mono>,
-    /// The last valid distance in metres.
+    /// The last valid distance in metres; none where it is no longer fresh.
     pub distance_m: Option<f32>,
 }
 

@@ -25,6 +25,7 @@ impl Plugin for DevicesPlugin {
             .state::<Link>()
             .state::<Description>()
             .state::<Counters>()
+            .state::<Fresh>()
             .state::<Health>()
             .state::<Track>()
             .state::<Alert>()

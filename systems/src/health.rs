@@ -30,7 +30,7 @@ pub struct HealthPlugin {
 impl Plugin for HealthPlugin {
     fn build(&self, app: &mut App) {
         app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
-        app.add_systems(Understand, assess);
+        app.add_systems(Perceive, freshen).add_systems(Understand, assess);
     }
 }
 
@@ -42,6 +42,24 @@ impl HealthPlugin {
             .map(|(_, name)| name.clone())
             .or_else(|| stream.own_name().map(str::to_owned))
             .unwrap_or_else(|| format!("stream {}", stream.0))
+    }
+}
+
+/// Says of which devices nothing is to be concluded any more.
+pub fn freshen(
+    mut devices: Query<(&Link, &Counters, Option<&Gate>, Option<&GpsState>, Option<&RangeState>, &mut Fresh)>,
+    plugin: Res<HealthPlugin>,
+    clock: Res<Clock>,
+) {
+    for (link, counters, gate, gps, range, mut fresh) in &mut devices {
+        let (last, stale_after) = match (gate, gps, range) {
+            (Some(gate), ..) => (gate.judged_at, plugin.camera_stale),
+            (_, Some(gps), _) => (gps.last_fix, plugin.gps_stale),
+            (.., Some(range)) => (range.last_valid, plugin.range_stale),
+            _ => (counters.last, plugin.microphone_stale),
+        };
+        let connected = link.state == LinkState::Connected;
+        fresh.set_if_neq(Fresh(connected && last.is_some_and(|last| clock.now.since(last) < stale_after)));
     }
 }
 
@@ -195,4 +213,85 @@ fn judge_models(camera: &Camera, models: &ModelStatus, classical_lanes: bool) ->
         })
         .collect();
     (!missing.is_empty()).then(|| (FunctionState::Degraded, missing.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use bevy_ecs::system::RunSystemOnce;
+
+    use super::*;
+
+    fn at(seconds: f64) -> Mono {
+        Mono::from_secs_f64(seconds)
+    }
+
+    /// Devices whose last usable sample was at 10 s, one of each kind.
+    fn world() -> World {
+        let mut world = World::new();
+        let second = Duration::from_secs(1);
+        world.insert_resource(HealthPlugin {
+            camera_stale: second,
+            microphone_stale: second,
+            gps_stale: second * 3,
+            range_stale: second * 2,
+            gate: true,
+            classical_lanes: true,
+            names: Vec::new(),
+        });
+        world.init_resource::<Clock>();
+        let last = Some(at(10.0));
+        let camera = Camera { role: CameraRole::Front, geometry: CameraGeometry::default() };
+        let id = |stream| StableId::device(StreamId(stream));
+        world.spawn((id(1), camera, Gate { judged_at: last, ..Gate::default() }));
+        // Pictures that nobody can decode are none, bytes in which is no fix or reading are none.
+        let counters = Counters { last: Some(at(100.0)), ..Counters::default() };
+        world.spawn((
+            id(2),
+            GpsReceiver::default(),
+            GpsState { last_fix: last, ..GpsState::default() },
+            counters.clone(),
+        ));
+        let protocol = RangeProtocol::Tfmini;
+        world.spawn((
+            id(3),
+            RangeSensor { protocol },
+            RangeState { last_valid: last, ..RangeState::default() },
+            counters,
+        ));
+        world.spawn((id(4), Microphone, Counters { last, ..Counters::default() }));
+        world
+    }
+
+    /// Which are fresh: camera, receiver, range finder, microphone.
+    fn fresh(world: &mut World, now: f64, link: LinkState) -> [bool; 4] {
+        world.resource_mut::<Clock>().now = at(now);
+        for mut own in world.query::<&mut Link>().iter_mut(world) {
+            own.state = link.clone();
+        }
+        world.run_system_once(freshen).unwrap();
+        let mut all = world.query::<(&StableId, &Fresh)>();
+        let mut all: Vec<_> = all.iter(world).collect();
+        all.sort_unstable_by_key(|(id, _)| **id);
+        std::array::from_fn(|n| all[n].1.0)
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_what_is_old_or_was_said_over_a_link_that_is_down() {
+        let mut world = world();
+        assert_eq!(fresh(&mut world, 10.9, LinkState::Connected), [true; 4]);
+        assert_eq!(fresh(&mut world, 11.0, LinkState::Connected), [false, true, true, false]);
+        assert_eq!(fresh(&mut world, 12.0, LinkState::Connected), [false, true, false, false]);
+        assert_eq!(fresh(&mut world, 13.0, LinkState::Connected), [false; 4]);
+        for down in [LinkState::Connecting, LinkState::Lost("EIO".to_owned()), LinkState::Failed(String::new())] {
+            assert_eq!(fresh(&mut world, 10.1, down), [false; 4]);
+        }
+    }
+
+    #[test]
+    fn what_has_said_nothing_is_not_fresh() {
+        let mut world = world();
+        let microphone = world.query_filtered::<Entity, With<Microphone>>().single(&world).unwrap();
+        world.entity_mut(microphone).insert(Counters::default());
+        assert_eq!(fresh(&mut world, 10.1, LinkState::Connected), [true, true, true, false]);
+    }
 }

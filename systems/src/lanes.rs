@@ -71,7 +71,7 @@ type Frames<'w, 's> = Query<
 
 /// Cameras, and what is known of their lanes.
 type Watched<'w, 's> =
-    Query<'w, 's, (&'static StableId, &'static Camera, &'static mut EgoLane, &'static mut LaneTracker)>;
+    Query<'w, 's, (&'static StableId, &'static Camera, &'static Fresh, &'static mut EgoLane, &'static mut LaneTracker)>;
 
 /// Makes lanes of what came: of results of segmentations, and of the features of frames.
 pub fn understand(
@@ -87,14 +87,16 @@ pub fn understand(
     if plugin.classical && !models.ready(JobRole::Segmentation) {
         look_at_features(&mut frames, &mut cameras);
     }
+    // A result may come late: after its camera has gone.
+    for (_, _, _, mut lane, _) in cameras.iter_mut().filter(|(_, _, fresh, lane, _)| !fresh.0 && lane.frame.is_some()) {
+        *lane = EgoLane { segmented: lane.segmented, failed: lane.failed, ..EgoLane::default() };
+    }
 }
 
 /// Takes the result of a segmentation, and traces the lines in it.
 fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
-    let Some((_, camera, mut lane, mut tracker)) = cameras.iter_mut().find(|(id, ..)| id.stream == result.frame.stream)
-    else {
-        return;
-    };
+    let camera = cameras.iter_mut().find(|(id, ..)| id.stream == result.frame.stream);
+    let Some((_, camera, _, mut lane, mut tracker)) = camera else { return };
     let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
     let (JobOutput::Segmentation(masks), Some((id, stamp, thumbnail, _, _, mut segmentation, mut estimate))) =
         (&result.output, frame)
@@ -122,7 +124,7 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
     all.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, score, mut features, _, mut estimate) in all {
         let camera = cameras.iter_mut().find(|(camera, ..)| camera.stream == id.stream);
-        let Some((_, camera, mut lane, mut tracker)) = camera else { continue };
+        let Some((_, camera, _, mut lane, mut tracker)) = camera else { continue };
         // A frame that a job holds stays in the world: it has been considered.
         if tracker.latest.is_some_and(|(seq, _)| id.seq <= seq) {
             continue;

@@ -46,11 +46,11 @@ pub fn request(
 pub fn understand(
     mut results: MessageReader<JobResult>,
     mut frames: Query<(&StableId, &Stamp, &mut Detections)>,
-    mut cameras: Query<(&StableId, &mut Obstacles)>,
+    mut cameras: Query<(&StableId, &Fresh, &mut Obstacles)>,
 ) {
     for result in results.read().filter(|result| result.job.role == JobRole::Detection) {
-        let camera = cameras.iter_mut().find(|(id, _)| id.stream == result.frame.stream);
-        let Some((_, mut obstacles)) = camera else { continue };
+        let camera = cameras.iter_mut().find(|(id, ..)| id.stream == result.frame.stream);
+        let Some((_, _, mut obstacles)) = camera else { continue };
         let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
         let (JobOutput::Detections(boxes), Some((id, stamp, mut detections))) = (&result.output, frame) else {
             obstacles.failed += 1;
@@ -64,5 +64,9 @@ pub fn understand(
             detected: obstacles.detected + 1,
             failed: obstacles.failed,
         };
+    }
+    // A result may come late: after its camera has gone.
+    for (_, _, mut seen) in cameras.iter_mut().filter(|(_, fresh, seen)| !fresh.0 && seen.frame.is_some()) {
+        *seen = Obstacles { detected: seen.detected, failed: seen.failed, ..Obstacles::default() };
     }
 }

@@ -38,13 +38,25 @@ pub fn sensor(protocol: RangeProtocol) -> impl Bundle {
     (RangeSensor { protocol }, RangeState::default(), RangeReader::default())
 }
 
+/// Range finders, and what is known of them.
+type Sensors<'w, 's> = Query<
+    'w,
+    's,
+    (&'static StableId, &'static RangeSensor, &'static Fresh, &'static mut RangeState, &'static mut RangeReader),
+>;
+
 /// Reads the bytes that came from range finders, counts what they were and emits the readings.
 pub fn parse(
     mut serial: MessageReader<SerialBytes>,
     mut events: MessageReader<DeviceEvent>,
-    mut sensors: Query<(&StableId, &RangeSensor, &mut RangeState, &mut RangeReader)>,
+    mut sensors: Sensors,
     mut emit: Emit<RangeReading>,
 ) {
+    for (_, _, _, mut state, _) in
+        sensors.iter_mut().filter(|(_, _, fresh, state, _)| !fresh.0 && state.distance_m.is_some())
+    {
+        state.distance_m = None;
+    }
     // A new connection begins before its bytes, a hole lies behind what the full queue still held.
     let events: Vec<_> = events.read().collect();
     for event in &events {
@@ -54,7 +66,7 @@ pub fn parse(
     }
     for input in serial.read() {
         let sensor = sensors.iter_mut().find(|(id, ..)| id.stream == input.stream);
-        if let Some((id, sensor, mut state, mut reader)) = sensor {
+        if let Some((id, sensor, _, mut state, mut reader)) = sensor {
             read(id.stream, sensor.protocol, &mut state, &mut reader.0, input, &mut emit);
         }
     }
@@ -65,7 +77,7 @@ pub fn parse(
     }
 }
 
-fn resync(sensors: &mut Query<(&StableId, &RangeSensor, &mut RangeState, &mut RangeReader)>, stream: StreamId) {
+fn resync(sensors: &mut Sensors, stream: StreamId) {
     if let Some((.., mut reader)) = sensors.iter_mut().find(|(id, ..)| id.stream == stream) {
         reader.0.resync();
     }
@@ -160,6 +172,21 @@ mod tests {
             distance_m: Some(1.0),
         };
         assert_eq!(state(&mut world, 5), expected);
+    }
+
+    #[test]
+    fn what_is_no_longer_fresh_is_no_distance() {
+        let mut world = world();
+        tick(&mut world, 1, &[(5, &METRE)], &[]);
+        let mut fresh = world.query::<&mut Fresh>();
+        for (now, is_fresh, distance) in [(2, true, Some(1.0)), (3, false, None), (4, false, None)] {
+            fresh.iter_mut(&mut world).for_each(|mut fresh| fresh.0 = is_fresh);
+            tick(&mut world, now, &[], &[]);
+            let state = state(&mut world, 5);
+            assert_eq!((state.distance_m, state.last_valid), (distance, Some(Mono::from_nanos(1))));
+        }
+        tick(&mut world, 5, &[(5, &METRE)], &[]);
+        assert_eq!(state(&mut world, 5).distance_m, Some(1.0), "the reading with which it comes back counts");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub fn microphone() -> impl Bundle {
 pub fn detect(
     mut boundaries: MessageReader<SegmentStarted>,
     mut chunks: Query<(&StableId, &Stamp, &AudioChunk, &mut SpeechProbability)>,
-    mut microphones: Query<(&StableId, &mut Voice, &mut VoiceBuffer), With<Microphone>>,
+    mut microphones: Query<(&StableId, &Fresh, &mut Voice, &mut VoiceBuffer), With<Microphone>>,
     settings: Res<VoiceSettings>,
     mut detectors: ResMut<Detectors>,
     mut emit: Emit<Utterance>,
@@ -68,12 +68,23 @@ pub fn detect(
     if boundaries.read().count() > 0 {
         detectors.0.clear();
     }
+    // Nobody is heard to the end by a microphone that has gone.
+    for (id, fresh, mut voice, mut buffer) in microphones.iter_mut().sort::<&StableId>() {
+        if fresh.0 || !voice.speaking {
+            continue;
+        }
+        let end = heard_until(&voice).unwrap_or_default();
+        if let Some(ended) = break_off(&mut voice, &mut buffer, end) {
+            let audio = UtteranceAudio { pcm: Bytes::from(ended.pcm) };
+            emit.spawn((StableId::new(StreamId::utterances_of(id.stream), voice.utterances), ended.utterance, audio));
+        }
+    }
     for (id, stamp, chunk, mut speech) in chunks.iter_mut().sort::<&StableId>() {
         if *speech != SpeechProbability::Pending {
             continue;
         }
         let microphone = microphones.iter_mut().find(|(microphone, ..)| microphone.stream == id.stream);
-        let Some((_, mut voice, mut buffer)) = microphone else {
+        let Some((_, _, mut voice, mut buffer)) = microphone else {
             continue;
         };
         let detector = detectors.0.entry(id.stream).or_insert_with(Detector::default_boxed);
@@ -91,6 +102,12 @@ pub fn detect(
     }
 }
 
+/// Until when it was listened. What did not fill a window was never part of an utterance.
+fn heard_until(voice: &Voice) -> Option<Mono> {
+    let unheard = voice.rest.len() as u64 * SAMPLE_NS;
+    voice.heard.map(|heard| Mono::from_nanos(heard.as_nanos().saturating_sub(unheard)))
+}
+
 /// Listens to a chunk whose last sample was heard at `captured`. Gives the probabilities of the windows that it filled
 /// and calls `each` with the number of each utterance that ended in it.
 fn hear(
@@ -105,9 +122,7 @@ fn hear(
     let start = Mono::from_nanos(captured.as_nanos().saturating_sub(length * SAMPLE_NS));
     if is_behind_a_hole(voice, start) {
         detector.reset();
-        // What did not fill a window was never part of the utterance.
-        let unheard = voice.rest.len() as u64 * SAMPLE_NS;
-        let end = voice.heard.map_or(start, |heard| Mono::from_nanos(heard.as_nanos().saturating_sub(unheard)));
+        let end = heard_until(voice).unwrap_or(start);
         if let Some(ended) = break_off(voice, buffer, end) {
             each(voice.utterances, ended);
         }

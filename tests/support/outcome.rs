@@ -4,9 +4,13 @@
 #![expect(clippy::panic, reason = "a test that cannot go on ends")]
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use waywarden_systems::clock::boottime;
 
 /// No run of a test takes longer, on a busy machine either.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -70,19 +74,66 @@ pub fn start_after(dir: &Path, prelude: &str, args: &[&str]) -> Child {
         .unwrap()
 }
 
-/// Waits for the end of a program, but not for ever.
+/// A camera that costs little, and segments so short that a test of seconds has some.
+pub const SMALL: &str = "\
+[[camera]]
+width = 160
+height = 96
+fps = 10.0
+loop_frames = 5
+[record]
+segment_s = 1
+free_gb = 0.0
+";
+
+/// Sends a signal to a program.
+pub fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+}
+
+/// Lets other programs go on for a time.
 #[expect(clippy::disallowed_methods, reason = "waits for another process")]
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Waits until `ready` gives something, as long as the program runs, but not for ever.
+pub fn until<T>(child: &mut Child, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let began = boottime();
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "ended before there was {what}: {ended:?}");
+        assert!(boottime().since(began) < PATIENCE, "no {what} after {PATIENCE:?}");
+        pause(Duration::from_millis(2));
+    }
+}
+
+/// The sessions in a folder that `run --record` was given, the oldest first.
+pub fn sessions(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    // Beside them are the note of the run, and a folder of what is kept.
+    let dated =
+        |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'2');
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(dated).collect();
+    found.sort();
+    found
+}
+
+/// Waits for the end of a program, but not for ever.
 pub fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
-    let began = Instant::now();
+    let began = boottime();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if began.elapsed() > patience {
+        if boottime().since(began) > patience {
             child.kill().unwrap();
             panic!("still running after {patience:?}");
         }
-        std::thread::sleep(Duration::from_millis(3));
+        pause(Duration::from_millis(3));
     }
 }
 

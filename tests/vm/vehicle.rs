@@ -36,7 +36,7 @@ pub fn boot(image: &Image, folder: &Path, disks: &[&Path]) -> Machine {
 
 /// Writes JPEGs to the camera that takes them, from now on.
 pub fn feed_front_camera(vm: &mut Machine) {
-    vm.sh("feed /dev/video20 /tmp/pictures 0.1 >/dev/null 2>&1 & echo $! >/run/front-feed");
+    vm.sh("feed /dev/video20 /tmp/pictures 0.06 >/dev/null 2>&1 & echo $! >/run/front-feed");
 }
 
 /// Four seconds of a road, as JPEGs.

@@ -59,6 +59,7 @@ pub fn judge(gate: &mut Gate, thumb: &Luma, captured: Mono, settings: &GateSetti
     let (accepted, forced) = (different || stale, stale && !different);
 
     gate.judged += 1;
+    gate.judged_at = Some(captured);
     gate.accepted += u64::from(accepted);
     gate.forced += u64::from(forced);
     if accepted {

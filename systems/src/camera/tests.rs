@@ -30,7 +30,7 @@ fn world() -> World {
     world.insert_resource(CloserLook(Some(1000.0)));
     world.insert_resource(LanePlugin { rate_hz: 10.0, classical: true });
     let camera = Camera { role: CameraRole::Front, geometry: CameraGeometry::default() };
-    world.spawn((StableId::device(CAMERA), camera));
+    world.spawn((StableId::device(CAMERA), camera, Fresh(true)));
     world
 }
 
@@ -69,6 +69,18 @@ fn what_is_broken_or_of_another_size_is_counted_and_used_by_nobody() {
     let mut gates = world.query::<&Gate>();
     let gate = gates.single(&world).unwrap();
     assert_eq!((gate.judged, gate.accepted, gate.broken, gate.wrong_size), (2, 2, 6, 4));
+
+    // Nothing is claimed of a camera whose pictures are no longer fresh, and its count goes on.
+    let stands = |world: &mut World, fresh: bool| {
+        world.query::<&mut Fresh>().single_mut(world).unwrap().0 = fresh;
+        world.run_system_once(lanes::understand).unwrap();
+        let mut lanes = world.query::<&EgoLane>();
+        let lane = lanes.single(world).unwrap();
+        (lane.frame.is_some(), lane.estimate.source, lane.captured.is_some())
+    };
+    assert_eq!(stands(&mut world, true), (true, LaneSource::Classical, true));
+    assert_eq!(stands(&mut world, false), (false, LaneSource::None, false));
+    stands(&mut world, true);
 
     // A camera that stays at another size was set to it.
     let mut scores: Vec<_> = (seq + 2..seq + 8).map(|seq| used(look(&mut world, seq, &other))).collect();

@@ -83,12 +83,14 @@ impl Control {
         self.wishes[1].store(if reason == BoundaryReason::Gap { 2 } else { 1 }, Ordering::Relaxed);
     }
 
-    /// Has this enter with the next tick, as an input of the app itself. Where too much waits already (keep oldest), it
-    /// is logged and lost.
-    pub fn say(&self, payload: Payload) {
-        if let Err(error) = self.says.try_send(payload) {
-            tracing::warn!("too much to be said at once; lost: {:?}", error.into_inner());
+    /// Has this enter with the next tick, as an input of the app itself. False where too much waits already (keep
+    /// oldest): it is logged and lost.
+    pub fn say(&self, payload: Payload) -> bool {
+        let said = self.says.try_send(payload);
+        if let Err(error) = &said {
+            tracing::warn!("too much is said at once: {error}");
         }
+        said.is_ok()
     }
 
     fn take_said(&self) -> impl Iterator<Item = Payload> {

@@ -190,13 +190,17 @@ impl Recording {
         self.said.extend(self.inlet.drain().into_iter().map(|delivery| delivery.payload));
     }
 
-    /// Ticks until something is so.
+    /// Ticks until something is so, no faster than the recorder's thread is let run by a busy computer: what is lost is
+    /// lost to the disk.
     #[expect(clippy::disallowed_methods, reason = "waits for another thread")]
     fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
         let begin = boottime();
+        let stats = self.stats();
         while !wanted(self) {
             assert!(boottime().since(begin) < Duration::from_secs(60), "{what}: {:?} {:?}", self.said, self.stats());
-            self.tick();
+            if stats.waiting.load(Ordering::Relaxed) <= QUEUE / 2 {
+                self.tick();
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -123,6 +123,54 @@ fn a_silent_device_is_started_again() {
     assert!(links[2].starts_with("lost: nothing came for 0.") && links[3] == "connected", "{links:?}");
 }
 
+/// Opens, and comes back in so many milliseconds with an error.
+fn works_for(lease: &Lease, time: Duration) -> Result<(), DriverError> {
+    lease.opened("works for a while", PACE)?;
+    let until = boottime() + time;
+    while boottime() < until {
+        lease.send(boottime(), Payload::Serial(Bytes::from_static(b"x")))?;
+        lease.wait(Duration::from_millis(5))?;
+    }
+    Err(DriverError::Failed("EIO".to_owned()))
+}
+
+#[test]
+fn what_happens_twice_is_told_twice() {
+    // The second loss has the words of the first, with the device open in between: of an error, and of a stall, whose
+    // words are the same because the silence is told to a tenth of a second.
+    let fails: Act = |lease| works_for(lease, Duration::from_millis(20));
+    let stalls: Act = |lease| {
+        lease.opened("mute", PACE)?;
+        loop {
+            lease.wait(Duration::from_secs(100))?;
+        }
+    };
+    for act in [fails, stalls] {
+        let twice = |heard: &[Payload]| {
+            let lost = |payload: &&Payload| matches!(payload, Payload::Link(LinkState::Lost(_)));
+            heard.iter().filter(lost).count() >= 3
+        };
+        let links = links(&supervise(vec![act], twice));
+        for pair in links[1..].windows(2) {
+            assert_ne!(pair[0] == "connected", pair[1] == "connected", "{links:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_worked_for_long_begins_with_the_shortest_pause_again() {
+    let (task, inlet) = task(Arc::new(Scripted {
+        starts: AtomicUsize::new(0),
+        script: vec![|lease| works_for(lease, Duration::from_millis(120))],
+    }));
+    // Two failures within the window would be too many; each is alone in its own.
+    let settings = SupervisorSettings { failures: 2, window: Duration::from_millis(100), ..quick() };
+    let supervisor = Supervisor::start(vec![task], settings).unwrap();
+    let heard = hear(&inlet, |heard| links(heard).iter().filter(|link| link.starts_with("lost")).count() >= 4);
+    assert!(!links(&heard).iter().any(|link| link.starts_with("failed")), "{:?}", links(&heard));
+    assert!(supervisor.stop(Duration::from_secs(5)).is_empty());
+}
+
 #[test]
 fn opening_that_takes_too_long_is_given_up() {
     let heard = supervise(vec![|lease| Ok(lease.wait(Duration::from_secs(100))?), deliver], delivers_again);

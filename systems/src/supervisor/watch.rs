@@ -140,7 +140,7 @@ impl Watch {
                 };
                 watched.state = match why {
                     Some(why) => {
-                        held.revoke();
+                        watched.ended(&held, since, now, settings);
                         watched.say(LinkState::Lost(why.clone()));
                         nudge(&thread);
                         State::Ending { thread, until: now + settings.grace, why }
@@ -201,13 +201,7 @@ impl Watch {
         }
         match std::mem::replace(&mut watched.state, State::Done) {
             State::Running { held, since, .. } => {
-                held.revoke();
-                if held.silence().is_some() && now.since(since) >= settings.window {
-                    watched.recovered(settings);
-                }
-                if held.silence().is_some() {
-                    watched.said = Some(LinkState::Connected);
-                }
+                watched.ended(&held, since, now, settings);
                 match end.result {
                     Ok(()) | Err(DriverError::Ended) => watched.say(LinkState::Ended),
                     Err(DriverError::Over(_)) => watched.failed("the app does not listen", now, settings),
@@ -270,6 +264,18 @@ impl Watched {
         match &self.state {
             State::Waiting { until } => Some(*until),
             State::Running { .. } | State::Ending { .. } | State::Done => None,
+        }
+    }
+
+    /// Its lease is over, whoever ended it.
+    fn ended(&mut self, held: &Held, since: Mono, now: Mono, settings: &SupervisorSettings) {
+        held.revoke();
+        if held.silence().is_some() {
+            // The driver itself said that it was open: whatever is said now is news, though it was said before that.
+            self.said = Some(LinkState::Connected);
+            if now.since(since) >= settings.window {
+                self.recovered(settings);
+            }
         }
     }
 

@@ -10,8 +10,8 @@ fn world() -> World {
     world.init_resource::<Token<Utterance>>();
     world.init_resource::<Detectors>();
     world.init_resource::<VoiceSettings>();
-    world.spawn((StableId::device(StreamId(2)), microphone()));
-    world.spawn((StableId::device(StreamId(1)), microphone()));
+    world.spawn((StableId::device(StreamId(2)), microphone(), Fresh(true)));
+    world.spawn((StableId::device(StreamId(1)), microphone(), Fresh(true)));
     world
 }
 
@@ -163,6 +163,31 @@ fn behind_a_hole_everything_begins_anew() {
     let (heard, voice) = listen(1600);
     assert_ne!(bits(&heard[before.len() / WINDOW..]), bits(&alone), "a chunk that is only late follows");
     assert_eq!(voice.rest.len(), (before.len() + after.len()) % WINDOW);
+}
+
+#[test]
+fn nobody_is_heard_to_the_end_by_a_microphone_that_has_gone() {
+    let all = sound(8000, 5);
+    let mut world = world();
+    // Everything is taken for speech.
+    world.insert_resource(VoiceSettings { enter: 0.0, exit: 0.0, ..VoiceSettings::default() });
+    chunk(&mut world, 1, 1, &all, all.len());
+    world.run_system_once(detect).unwrap();
+    assert!(voice(&mut world, 1).0.speaking);
+    world.run_system_once(detect).unwrap();
+    assert!(voice(&mut world, 1).0.speaking, "silence alone does not end it");
+    for mut fresh in world.query::<&mut Fresh>().iter_mut(&mut world) {
+        *fresh = Fresh(false);
+    }
+    for _ in 0..2 {
+        world.run_system_once(detect).unwrap();
+        assert!(!voice(&mut world, 1).0.speaking);
+        let mut utterances = world.query::<(&StableId, &Utterance)>();
+        let (id, utterance) = utterances.single(&world).unwrap();
+        assert_eq!(*id, StableId::new(StreamId::utterances_of(StreamId(1)), 1));
+        let heard = (all.len() - all.len() % WINDOW) as u64;
+        assert_eq!((utterance.samples, utterance.end), (heard, Mono::from_nanos(heard * SAMPLE_NS)));
+    }
 }
 
 #[test]
