@@ -3,12 +3,15 @@
 //!
 //! Every bench checks its result before it prints a figure. `cargo test --benches` runs them small, for the checks alone.
 
+#[path = "../tests/support/broker.rs"]
+mod broker;
 mod cameras;
 mod floor;
 mod gate;
 mod inference;
 mod lanes;
 mod lateness;
+mod mqtt;
 mod parallel;
 mod recorder;
 mod replay;
@@ -22,7 +25,7 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
@@ -30,6 +33,7 @@ const BENCHES: [(&str, Bench); 9] = [
     ("gate", gate::run),
     ("lanes", lanes::run),
     ("inference", inference::run),
+    ("mqtt", mqtt::run),
     ("cameras", cameras::run),
     ("lateness", lateness::run),
 ];

@@ -6,12 +6,14 @@ use std::time::Duration;
 use bevy_app::App;
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::{CameraPlugin, GateSettings};
+use waywarden_systems::commands::CommandPlugin;
 use waywarden_systems::devices::{self, DevicesPlugin};
 use waywarden_systems::gps::GpsPlugin;
 use waywarden_systems::health::HealthPlugin;
 use waywarden_systems::ingress::{Door, IngressPlugin, Source};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner, JobsPlugin};
 use waywarden_systems::lanes::LanePlugin;
+use waywarden_systems::mqtt::publish;
 use waywarden_systems::obstacles::ObstaclePlugin;
 use waywarden_systems::range::RangePlugin;
 use waywarden_systems::record::RecordPlugin;
@@ -24,6 +26,7 @@ use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
 
 use crate::config::{Config, LaneFallback};
+use crate::uplink;
 
 /// What a run is made of.
 pub struct Parts {
@@ -47,6 +50,8 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
     app.add_plugins((camera(config), lanes(config), obstacles(config), gps(config), RangePlugin, voice(config)));
     app.add_plugins((health(config, streams), SettingsPlugin { apply: apply(streams) }));
+    let commands = CommandPlugin { names: uplink::names(streams), telemetry: publish::STREAMS.to_vec() };
+    app.add_plugins((commands, uplink::plugin(config, streams)));
     app.insert_resource(Door { source: parts.source, arrivals: parts.arrivals })
         .insert_resource(parts.runner)
         .insert_resource(parts.models);
@@ -119,7 +124,7 @@ fn health(config: &Config, streams: &[StreamSpec]) -> HealthPlugin {
         range_stale: seconds(health.range_stale_s),
         gate: config.gate.enabled,
         classical_lanes: classical_lanes(config),
-        names: streams.iter().map(|spec| (spec.id, spec.name.clone())).collect(),
+        names: uplink::names(streams),
     }
 }
 

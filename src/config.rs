@@ -13,6 +13,7 @@ mod check;
 mod devices;
 mod explain;
 mod limits;
+pub mod mqtt;
 mod parse;
 mod path;
 mod problem;
@@ -21,6 +22,7 @@ mod sections;
 
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
+pub use mqtt::Mqtt;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
@@ -74,6 +76,8 @@ pub struct Config {
     pub gps_fix: GpsFix,
     /// When a silent device is called stale.
     pub health: Health,
+    /// The broker that the vehicle reports to.
+    pub mqtt: Mqtt,
     /// Sessions on disk.
     pub record: Record,
     /// Sessions run again.
@@ -112,6 +116,7 @@ impl Default for Config {
             voice: Voice::default(),
             gps_fix: GpsFix::default(),
             health: Health::default(),
+            mqtt: Mqtt::default(),
             record: Record::default(),
             replay: Replay::default(),
             log: Log::default(),

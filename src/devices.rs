@@ -11,7 +11,7 @@ use waywarden_systems::serial::SerialDevice;
 use waywarden_systems::simulate::Drive;
 #[cfg(feature = "sound")]
 use waywarden_systems::speaker::{Voice, speaker};
-use waywarden_systems::supervisor::{self, Driver, Supervisor, SupervisorSettings, Task, Tried};
+use waywarden_systems::supervisor::{self, Driver, Remote, Supervisor, SupervisorSettings, Task, Tried};
 
 use crate::config::{Config, DeviceSource};
 use crate::failure::Failure;
@@ -108,6 +108,11 @@ pub fn try_out(config: &Config) -> Result<Vec<Tried>, Failure> {
 }
 
 impl RunningDevices {
+    /// Has single devices closed and opened anew.
+    pub fn remote(&self) -> Remote {
+        self.0.remote()
+    }
+
     /// Ends them. One whose thread hangs in a library is left behind, and ends with the program.
     pub fn stop(self) {
         for name in self.0.stop(PATIENCE) {

@@ -56,6 +56,8 @@ pub mod signals;
 pub mod simulated;
 #[cfg(not(fuzzing))]
 pub mod systemd;
+#[cfg(not(fuzzing))]
+pub mod uplink;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -8,6 +8,7 @@ use bevy_app::App;
 use serde::Serialize;
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::system_utc;
+use waywarden_systems::commands::Hands;
 use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
@@ -26,6 +27,7 @@ use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
+use crate::uplink::{self, Uplink};
 use crate::{app, drive, session_info, signals};
 
 /// What to run.
@@ -87,10 +89,16 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
     let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
+    let uplink = Uplink::new(&config, &streams, &info.session_id, &waker)?.map(|(uplink, inlet)| {
+        inlets.push(inlet);
+        uplink
+    });
     let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
+    let mut keeper = None;
     let recorder = match recorder {
-        Some(Started { recorder, inlet, recording }) => {
+        Some(Started { recorder, inlet, keeper: own, recording }) => {
             inlets.push(inlet);
+            keeper = Some((own, Duration::from_secs(config.record.preserve_s.into())));
             Some((recorder, recording))
         }
         None => {
@@ -98,7 +106,14 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
             None
         }
     };
+    let private: Vec<&StreamSpec> = streams.iter().filter(|spec| is_inside(&spec.kind)).collect();
+    let marker = uplink::state_folder().join("privacy");
     let mut first = vec![Payload::Seed(config.simulation.seed)];
+    if marker.exists() {
+        // Whoever wanted nobody to listen wants it of this run too, from its first sample on.
+        control.set_private(true);
+        first.push(Payload::Switches(Switches { privacy: true, ..Switches::default() }));
+    }
     first.extend(system_utc().map(Payload::Utc));
     first.extend(earlier.into_iter().map(warning));
     let settings = LiveSettings {
@@ -106,6 +121,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         min_gap: Duration::from_millis(config.tick.min_gap_ms.into()),
         segment: recorder.is_some().then(|| Duration::from_secs(config.record.segment_s.into())),
         duration,
+        private: private.iter().map(|spec| spec.id).collect(),
     };
     let source = LiveSource::new(settings, inlets, woken, control.clone(), stages.clone(), first);
     let parts = app::Parts {
@@ -126,10 +142,24 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
     let devices = devices.start()?;
+    app.world_mut().insert_resource(Hands {
+        control: control.clone(),
+        keeper,
+        devices: Some(devices.remote()),
+        private: private.iter().map(|spec| spec.name.clone()).collect(),
+        marker: Some(marker),
+    });
+    if let Some(uplink) = &uplink {
+        app.insert_resource(uplink.outbox().clone());
+    }
+    let uplink = uplink.map(Uplink::start).transpose()?;
     // Last of all: threads started after this one is preferred would be preferred as well.
     pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
+    if let Some(uplink) = uplink {
+        uplink.stop();
+    }
     app.world_mut().remove_resource::<Recorder>();
     // Whatever ended the run: what was recorded is completed first.
     let finished = recording.map(Recording::finish);
@@ -149,6 +179,11 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         lost_ticks: stats.lost.load(Ordering::Relaxed),
         stages: stages.summary(),
     })
+}
+
+/// Whether a device sees or hears people inside of the vehicle.
+fn is_inside(kind: &StreamKind) -> bool {
+    matches!(kind, StreamKind::Microphone | StreamKind::Camera { role: CameraRole::Cabin, .. })
 }
 
 /// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.

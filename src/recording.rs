@@ -32,6 +32,8 @@ pub struct Started {
     pub recorder: Recorder,
     /// Where the recorder is heard.
     pub inlet: Inlet,
+    /// Where to ask for something to be kept.
+    pub keeper: Keeper,
     /// What is left to be done at the end.
     pub recording: Recording,
 }
@@ -89,8 +91,8 @@ pub fn start(
         // Nobody may wait for it any more.
         let _ = written_by.send(thread.run());
     })?;
-    preserve_on_signal(Some(keeper), Duration::from_secs(record.preserve_s.into()))?;
-    Ok(Started { recorder, inlet, recording: Recording { written, kept, stats } })
+    preserve_on_signal(Some(keeper.clone()), Duration::from_secs(record.preserve_s.into()))?;
+    Ok(Started { recorder, inlet, keeper, recording: Recording { written, kept, stats } })
 }
 
 impl Recording {

@@ -17,7 +17,7 @@ pub fn describe(
 ) -> SessionInfo {
     SessionInfo {
         format: (FORMAT_MAJOR, FORMAT_MINOR),
-        session_id: kernel_line("/proc/sys/kernel/random/uuid").unwrap_or_else(|| format!("{:x}", clock::boottime().0)),
+        session_id: random_name(),
         origin,
         build: build(),
         // The config was read from TOML or checked like it: it can be written as TOML.
@@ -31,6 +31,11 @@ pub fn describe(
             Origin::Import | Origin::Replay => 0,
         },
     }
+}
+
+/// A name that nothing else has.
+pub fn random_name() -> String {
+    kernel_line("/proc/sys/kernel/random/uuid").unwrap_or_else(|| format!("{:x}", clock::boottime().0))
 }
 
 /// What tells one start of this computer from the others; empty where it is not known.

@@ -110,7 +110,8 @@ fn live_session() -> &'static Path {
     SESSION.get_or_init(|| {
         let folder = folder("live");
         let config = folder.join("config.toml");
-        std::fs::write(&config, CONFIG).unwrap();
+        let mqtt = format!("[mqtt]\nbroker = \"mqtt://127.0.0.1:1\"\nspool = '{}'\n", folder.join("spool").display());
+        std::fs::write(&config, format!("{CONFIG}{mqtt}")).unwrap();
         let (config, record) = (config.display().to_string(), folder.join("sessions").display().to_string());
         let args = ["run", "--simulate", "--config", &config, "--duration", "4", "--record", &record, "--json"];
         let summary: Value = serde_json::from_slice(&waywarden(&args).stdout).unwrap();
@@ -138,7 +139,11 @@ fn assert_same_counts(read: &Value, inspected: &Value) {
     assert_eq!(read["ticks"], inspected["ticks"]);
     let streams = inspected["info"]["streams"].as_array().unwrap();
     // The app's own streams, as the page numbers them.
-    let own = |name: &str| if name == "recorder" { 32_771 } else { 0 };
+    let own = |name: &str| match name {
+        "recorder" => 32_771,
+        "broker" => 32_772,
+        _ => 0,
+    };
     let number =
         |name: &str| streams.iter().find(|s| s["name"] == name).map_or(own(name), |s| s["id"].as_u64().unwrap());
     let inputs = inspected["inputs"].as_array().unwrap();

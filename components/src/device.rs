@@ -62,13 +62,6 @@ pub struct RangeSensor {
 #[require(Link, Description, Counters, Health)]
 pub struct DriveRecorder;
 
-/// The link to an MQTT broker.
-#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Broker {
-    /// Whether it answers.
-    pub connected: bool,
-}
-
 /// A remote inference service.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteApi {
@@ -168,7 +161,6 @@ crate::kinds! {
     GpsReceiver => "gps_receiver",
     RangeSensor => "range_sensor",
     DriveRecorder => "drive_recorder",
-    Broker => "broker",
     RemoteApi => "remote_api",
     Link => "link",
     Description => "description",

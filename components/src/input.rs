@@ -8,6 +8,7 @@ use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::command::{DeedDone, Switches};
 use crate::device::{CameraRole, LinkState};
 use crate::geometry::CameraGeometry;
 use crate::id::{StableId, StreamId};
@@ -17,6 +18,7 @@ use crate::position::GpsProtocol;
 use crate::range::RangeProtocol;
 use crate::time::{Mono, UtcOffset};
 use crate::truth::Truth;
+use crate::uplink::{BrokerMessage, Uplink};
 
 /// When a sample was taken, and its number.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +155,14 @@ pub enum Payload {
         /// Why.
         reason: BoundaryReason,
     },
+    /// A message from the broker.
+    Message(BrokerMessage),
+    /// How what was handed to the broker's link fares.
+    Uplink(Uplink),
+    /// What has come of a deed.
+    DeedDone(DeedDone),
+    /// The switches as the run before this one left them.
+    Switches(Switches),
     /// The config was read anew: all of it, as TOML.
     Config(String),
     /// Something that happened outside of the world, for the log: of the run before this one, of the recorder, of the
@@ -192,6 +202,10 @@ impl Payload {
             Self::Utc(_) => "utc",
             Self::Seed(_) => "seed",
             Self::Boundary { .. } => "boundary",
+            Self::Message(_) => "message",
+            Self::Uplink(_) => "uplink",
+            Self::DeedDone(_) => "deed_done",
+            Self::Switches(_) => "switches",
             Self::Config(_) => "config",
             Self::Notice(_) => "notice",
             Self::Shutdown => "shutdown",
@@ -202,6 +216,7 @@ impl Payload {
     pub fn weight(&self) -> usize {
         match self {
             Self::Frame(bytes) | Self::Audio(bytes) | Self::Serial(bytes) => bytes.len(),
+            Self::Message(message) => message.bytes.len(),
             Self::JobDone { output, .. } => output.weight(),
             _ => 0,
         }

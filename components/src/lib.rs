@@ -10,6 +10,7 @@
 //! * **Earth**: WGS 84, latitude and longitude in degrees, altitude in metres above mean sea level.
 
 pub mod audio;
+pub mod command;
 pub mod device;
 pub mod frame;
 pub mod geometry;
@@ -25,10 +26,12 @@ pub mod position;
 pub mod range;
 pub mod time;
 pub mod truth;
+pub mod uplink;
 
 pub mod prelude {
     //! Everything a system usually needs.
     pub use crate::audio::*;
+    pub use crate::command::*;
     pub use crate::device::*;
     pub use crate::frame::*;
     pub use crate::geometry::*;
@@ -44,4 +47,5 @@ pub mod prelude {
     pub use crate::range::*;
     pub use crate::time::*;
     pub use crate::truth::*;
+    pub use crate::uplink::*;
 }

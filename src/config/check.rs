@@ -37,6 +37,7 @@ pub(super) fn violations(config: &Config, relations: bool) -> Vec<Violation> {
     check_sources(config, &mut found);
     check_models(config, &mut found);
     check_scenario(config, &mut found);
+    super::mqtt::check(&config.mqtt, &mut found);
     if relations && found.is_empty() {
         check_relations(config, &mut found);
     }
@@ -143,7 +144,7 @@ fn check_sources(config: &Config, found: &mut Vec<Violation>) {
 }
 
 /// Whether `name` is safe in paths and topics.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     let first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.len() <= MAX_NAME && name.as_bytes().first().is_some_and(first) && name.bytes().all(inner)

@@ -21,6 +21,7 @@ impl Plugin for DevicesPlugin {
             .state::<RangeSensor>()
             .state::<DriveRecorder>()
             .state::<Broker>()
+            .state::<Uplink>()
             .state::<RemoteApi>()
             .state::<Link>()
             .state::<Description>()

@@ -30,7 +30,7 @@ pub struct HealthPlugin {
 impl Plugin for HealthPlugin {
     fn build(&self, app: &mut App) {
         app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
-        app.add_systems(Perceive, freshen).add_systems(Understand, assess);
+        app.add_systems(Perceive, freshen).add_systems(Understand, assess.after(Obeying));
     }
 }
 
@@ -73,27 +73,32 @@ type Device<'a> = (
     Option<&'a GpsState>,
     Option<&'a RangeState>,
     Option<&'a DriveRecorder>,
+    Option<&'a Uplink>,
+    Has<Microphone>,
     &'a mut Health,
 );
 
 /// Judges every device, and tells the log what has changed.
 pub fn assess(
     mut devices: Query<Device>,
-    models: Res<ModelStatus>,
+    (models, switches): (Res<ModelStatus>, Res<Switches>),
     plugin: Res<HealthPlugin>,
     clock: Res<Clock>,
     mut notices: MessageWriter<Notice>,
 ) {
     let mut changed = Vec::new();
-    for (id, link, counters, camera, gate, gps, range, recorder, mut health) in &mut devices {
+    for (id, link, counters, camera, gate, gps, range, recorder, uplink, is_microphone, mut health) in &mut devices {
         let stale_after = match (camera, gps, range) {
             (Some(_), ..) => plugin.camera_stale,
             (_, Some(_), _) => plugin.gps_stale,
             (.., Some(_)) => plugin.range_stale,
             _ => plugin.microphone_stale,
         };
+        let inside = is_microphone || camera.is_some_and(|camera| camera.role == CameraRole::Cabin);
         let (state, reason) = recorder
-            .map(|_| judge_recorder(link))
+            .map(|_| judge_recorder(link, *switches))
+            .or_else(|| uplink.map(|uplink| judge_broker(link, uplink)))
+            .or_else(|| (inside && switches.privacy).then(|| (FunctionState::Off, "privacy is on".to_owned())))
             .or_else(|| judge_link(link, counters, &clock, stale_after))
             .or_else(|| gate.and_then(judge_frames))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
@@ -122,13 +127,26 @@ pub fn assess(
 type Judgement = Option<(FunctionState, String)>;
 
 /// A recorder is given nothing by its link: it is asked for no samples.
-fn judge_recorder(link: &Link) -> (FunctionState, String) {
+fn judge_recorder(link: &Link, switches: Switches) -> (FunctionState, String) {
     match &link.state {
+        LinkState::Connected if !switches.recording => (FunctionState::Off, "switched off".to_owned()),
         LinkState::Connecting => (FunctionState::Off, "nothing is recorded".to_owned()),
         LinkState::Connected => (FunctionState::Active, String::new()),
         LinkState::Lost(reason) => {
             (FunctionState::Degraded, format!("nothing is recorded, being tried again: {reason}"))
         }
+        LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
+        LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
+    }
+}
+
+/// Nothing need come from a broker.
+fn judge_broker(link: &Link, uplink: &Uplink) -> (FunctionState, String) {
+    match &link.state {
+        LinkState::Connecting => (FunctionState::Standby, "being connected".to_owned()),
+        LinkState::Connected if uplink.trouble.is_empty() => (FunctionState::Active, String::new()),
+        LinkState::Connected => (FunctionState::Degraded, format!("what waits is not on disk: {}", uplink.trouble)),
+        LinkState::Lost(reason) => (FunctionState::Degraded, format!("not reached, being tried again: {reason}")),
         LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
         LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
     }

@@ -71,7 +71,10 @@ impl Plugin for IngressPlugin {
             .tick_message::<DeviceEvent>()
             .tick_message::<SegmentStarted>()
             .tick_message::<ShutdownRequested>()
-            .tick_message::<SerialBytes>();
+            .tick_message::<SerialBytes>()
+            .tick_message::<BrokerMessage>()
+            .tick_message::<DeedDone>()
+            .tick_message::<SwitchesRestored>();
         app.add_systems(Ingress, drain);
     }
 }
@@ -148,6 +151,17 @@ fn admit(world: &mut World, input: &Input) {
         Payload::Utc(utc) => date::set(world, *utc),
         Payload::Seed(seed) => world.insert_resource(RandomSeed(*seed)),
         Payload::Boundary { segment, .. } => write(world, SegmentStarted { segment: *segment }),
+        Payload::Message(message) => {
+            count(world, *stream, *captured, message.bytes.len());
+            write(world, message.clone());
+        }
+        Payload::Uplink(uplink) => {
+            if let Some(mut known) = device::<Uplink>(world, *stream) {
+                known.clone_from(uplink);
+            }
+        }
+        Payload::DeedDone(done) => write(world, done.clone()),
+        Payload::Switches(switches) => write(world, SwitchesRestored(*switches)),
         Payload::Config(toml) => settings::change(world, toml),
         Payload::Notice(notice) => write(world, notice.clone()),
         Payload::Shutdown => write(world, ShutdownRequested),

@@ -4,6 +4,7 @@
 mod budget;
 pub mod camera;
 pub mod clock;
+pub mod commands;
 pub mod devices;
 pub mod emit;
 pub mod gps;
@@ -17,6 +18,7 @@ pub mod log;
 #[cfg(feature = "sound")]
 pub mod microphone;
 pub mod models;
+pub mod mqtt;
 mod msgpack;
 pub mod obstacles;
 pub mod range;

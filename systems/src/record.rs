@@ -120,6 +120,8 @@ pub struct Recorder {
     control: Control,
     stats: Arc<RecorderStats>,
     report: Option<Report>,
+    /// Whether anything is wanted to be recorded.
+    on: AtomicBool,
 }
 
 /// Who is told how a recording goes.
@@ -148,6 +150,7 @@ impl Recorder {
             control: control.clone(),
             stats: stats.clone(),
             report: told.world.map(Report::new),
+            on: AtomicBool::new(true),
         };
         let told = (recorder.report.clone(), told.keeper);
         (recorder, RecorderThread::new(settings, receiver, control, stats, told))
@@ -166,7 +169,7 @@ impl Recorder {
 
     /// Saves the world at a boundary, before anything of the new segment has entered it.
     pub fn save_snapshot(world: &mut World, tick: u64, now: Mono, segment: u32, reason: BoundaryReason) {
-        if !world.contains_resource::<Recorder>() {
+        if world.get_resource::<Recorder>().is_none_or(|recorder| !recorder.on.load(Ordering::Relaxed)) {
             return;
         }
         let kinds = registry::save(world);
@@ -237,6 +240,13 @@ pub fn record(world: &mut World) {
         world.resource_mut::<Expectation>().evidence = Some(evidence);
     }
     if let (Some(incoming), Some(recorder)) = (incoming, world.get_resource::<Recorder>()) {
-        recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
+        // The tick that switches it off is the last one that is recorded, and the first one behind it begins a segment.
+        let on = world.get_resource::<Switches>().is_none_or(|switches| switches.recording);
+        if recorder.on.load(Ordering::Relaxed) {
+            recorder.tick(incoming, OutputsRecord { tick: outcome.tick, digest, changes });
+        } else if on {
+            recorder.control.new_segment(BoundaryReason::Gap);
+        }
+        recorder.on.store(on, Ordering::Relaxed);
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use lease::{Lease, Over};
 pub use probe::{Tried, try_out};
-pub use watch::{Supervisor, install_nudge};
+pub use watch::{Remote, Supervisor, install_nudge};
 
 use crate::ingress::Outlet;
 

@@ -1,8 +1,8 @@
 //! Ticks of a live run: absolute deadlines, early wake-ups, what the devices sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -41,6 +41,9 @@ pub struct LiveSettings {
     pub segment: Option<Duration>,
     /// The run ends after this time.
     pub duration: Option<Duration>,
+    /// Streams that see or hear people inside of the vehicle: nothing of them is let in while [`Control::set_private`] says
+    /// so.
+    pub private: BTreeSet<StreamId>,
 }
 
 impl Default for LiveSettings {
@@ -50,6 +53,7 @@ impl Default for LiveSettings {
             min_gap: Duration::from_millis(2),
             segment: Some(Duration::from_secs(60)),
             duration: None,
+            private: BTreeSet::new(),
         }
     }
 }
@@ -61,6 +65,7 @@ const WAITING_NOTICES: usize = 64;
 #[derive(Clone)]
 pub struct Control {
     wishes: Arc<[AtomicU8; 2]>,
+    private: Arc<AtomicBool>,
     says: Sender<Payload>,
     said: Receiver<Payload>,
 }
@@ -68,7 +73,7 @@ pub struct Control {
 impl Default for Control {
     fn default() -> Self {
         let (says, said) = bounded(WAITING_NOTICES);
-        Self { wishes: Arc::default(), says, said }
+        Self { wishes: Arc::default(), private: Arc::default(), says, said }
     }
 }
 
@@ -91,6 +96,11 @@ impl Control {
             tracing::warn!("too much is said at once: {error}");
         }
         said.is_ok()
+    }
+
+    /// Lets nothing in any more of what sees or hears people inside of the vehicle, or lets it in again.
+    pub fn set_private(&self, private: bool) {
+        self.private.store(private, Ordering::Relaxed);
     }
 
     fn take_said(&self) -> impl Iterator<Item = Payload> {
@@ -222,13 +232,16 @@ impl Source for LiveSource {
         inputs.extend(self.boundary().map(|payload| app(payload, self.now)));
         inputs.extend(std::mem::take(&mut self.first).into_iter().map(|payload| app(payload, self.now)));
         inputs.extend(self.control.take_said().map(|payload| app(payload, self.now)));
+        let private = self.control.private.load(Ordering::Relaxed);
         for inlet in &self.inlets {
             let stream = inlet.stream;
+            let shut = private && self.settings.private.contains(&stream);
             if let Some(payload) = inlet.take_dropped() {
                 inputs.push(Input { stream, seq: 0, captured: self.now, payload });
             }
             for delivery in inlet.drain() {
                 let seq = match delivery.payload {
+                    Payload::Frame(_) | Payload::Audio(_) if shut => continue,
                     Payload::Frame(_) | Payload::Audio(_) | Payload::Serial(_) | Payload::Truth(_) => {
                         let number = self.numbers.entry(stream).or_default();
                         *number += 1;

@@ -185,6 +185,14 @@ pub enum JournalPayload {
         /// Why.
         reason: BoundaryReason,
     },
+    /// See [`Payload::Message`].
+    Message(BrokerMessage),
+    /// See [`Payload::Uplink`].
+    Uplink(Uplink),
+    /// See [`Payload::DeedDone`].
+    DeedDone(DeedDone),
+    /// See [`Payload::Switches`].
+    Switches(Switches),
     /// See [`Payload::Config`].
     Config(String),
     /// See [`Payload::Notice`].
@@ -246,6 +254,10 @@ impl JournalInput {
             Payload::Utc(utc) => JournalPayload::Utc(utc),
             Payload::Seed(seed) => JournalPayload::Seed(seed),
             Payload::Boundary { segment, reason } => JournalPayload::Boundary { segment, reason },
+            Payload::Message(message) => JournalPayload::Message(message),
+            Payload::Uplink(uplink) => JournalPayload::Uplink(uplink),
+            Payload::DeedDone(done) => JournalPayload::DeedDone(done),
+            Payload::Switches(switches) => JournalPayload::Switches(switches),
             Payload::Config(toml) => JournalPayload::Config(toml),
             Payload::Notice(notice) => JournalPayload::Notice(notice),
             Payload::Shutdown => JournalPayload::Shutdown,
@@ -269,6 +281,10 @@ impl JournalInput {
             JournalPayload::Utc(utc) => Payload::Utc(utc),
             JournalPayload::Seed(seed) => Payload::Seed(seed),
             JournalPayload::Boundary { segment, reason } => Payload::Boundary { segment, reason },
+            JournalPayload::Message(message) => Payload::Message(message),
+            JournalPayload::Uplink(uplink) => Payload::Uplink(uplink),
+            JournalPayload::DeedDone(done) => Payload::DeedDone(done),
+            JournalPayload::Switches(switches) => Payload::Switches(switches),
             JournalPayload::Config(toml) => Payload::Config(toml),
             JournalPayload::Notice(notice) => Payload::Notice(notice),
             JournalPayload::Shutdown => Payload::Shutdown,

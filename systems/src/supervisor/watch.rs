@@ -17,6 +17,9 @@ use super::lease::Held;
 use super::{DriverError, Lease, SupervisorSettings, Task, pauses};
 use crate::clock::{boottime, to_wait};
 
+/// What is said of a task that is held back.
+const SWITCHED_OFF: &str = "switched off";
+
 /// How often silences are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -36,6 +39,35 @@ pub fn install_nudge() -> std::io::Result<()> {
 pub struct Supervisor {
     thread: JoinHandle<Vec<String>>,
     stop: Sender<Duration>,
+    remote: Remote,
+}
+
+/// Wishes that may wait for the supervisor.
+const WISHES: usize = 64;
+
+/// Has single tasks started anew or held back while they are supervised. Cheap to clone, never blocks.
+#[derive(Clone, Debug)]
+pub struct Remote(Sender<Wish>);
+
+/// What is wished of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wish {
+    /// It is stopped, and started again at once.
+    Restart(String),
+    /// It is stopped and not started until it is let go.
+    Hold(String, bool),
+}
+
+impl Remote {
+    /// Has a task stopped, and started again at once. False when too much is wished already.
+    pub fn restart(&self, name: &str) -> bool {
+        self.0.try_send(Wish::Restart(name.to_owned())).is_ok()
+    }
+
+    /// Has a task stopped and held back, or let go. False when too much is wished already.
+    pub fn hold(&self, name: &str, hold: bool) -> bool {
+        self.0.try_send(Wish::Hold(name.to_owned(), hold)).is_ok()
+    }
 }
 
 impl Supervisor {
@@ -46,13 +78,19 @@ impl Supervisor {
     pub fn start(tasks: Vec<Task>, settings: SupervisorSettings) -> std::io::Result<Self> {
         install_nudge()?;
         let (stop, stopped) = bounded(1);
+        let (wish, wishes) = bounded(WISHES);
         let thread = Builder::new().name("supervisor".to_owned()).spawn(move || {
             let (ended, ends) = bounded(4 * tasks.len().max(1));
             let now = boottime();
             let tasks = tasks.into_iter().map(|task| Watched::new(task, now, &settings)).collect();
-            Watch { tasks, settings, ended, ends }.run(&stopped)
+            Watch { tasks, settings, ended, ends }.run(&stopped, &wishes)
         })?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, stop, remote: Remote(wish) })
+    }
+
+    /// Has single tasks started anew or held back.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
     }
 
     /// Ends every lease, and waits so long for the threads. Returns the names of those that did not come back.
@@ -88,6 +126,8 @@ struct Watched {
     hung: Vec<JoinHandle<()>>,
     /// The last thing said of it, so that it is not said twice.
     said: Option<LinkState>,
+    /// It is not started until it is let go.
+    held_back: bool,
 }
 
 enum State {
@@ -109,7 +149,7 @@ enum State {
 }
 
 impl Watch {
-    fn run(mut self, stopped: &Receiver<Duration>) -> Vec<String> {
+    fn run(mut self, stopped: &Receiver<Duration>, wishes: &Receiver<Wish>) -> Vec<String> {
         loop {
             for n in 0..self.tasks.len() {
                 self.look_at(n);
@@ -118,8 +158,33 @@ impl Watch {
             let patience = to_wait(next.map_or(LOOK, |next| next.since(boottime()).min(LOOK)));
             crossbeam_channel::select! {
                 recv(self.ends) -> end => if let Ok(end) = end { self.end(end) },
+                recv(wishes) -> wish => if let Ok(wish) = wish { self.grant(&wish) },
                 recv(stopped) -> patience => return self.stop(patience.unwrap_or_default()),
                 default(patience) => {}
+            }
+        }
+    }
+
+    /// Stops a task; what is wished for then is seen to when its thread has come back.
+    fn grant(&mut self, wish: &Wish) {
+        let (name, hold) = match wish {
+            Wish::Restart(name) => (name, None),
+            Wish::Hold(name, hold) => (name, Some(*hold)),
+        };
+        let (now, settings) = (boottime(), &self.settings);
+        for watched in self.tasks.iter_mut().filter(|watched| watched.task.name == *name) {
+            watched.held_back = hold.unwrap_or(watched.held_back);
+            match std::mem::replace(&mut watched.state, State::Done) {
+                State::Running { held, thread, since } if hold != Some(false) => {
+                    let why = if watched.held_back { SWITCHED_OFF } else { "restarted because somebody asked for it" };
+                    watched.ended(&held, since, now, settings);
+                    watched.recovered(settings);
+                    watched.say(LinkState::Lost(why.to_owned()));
+                    nudge(&thread);
+                    watched.state = State::Ending { thread, until: now + settings.grace, why: why.to_owned() };
+                }
+                State::Waiting { .. } => watched.state = State::Waiting { until: now },
+                other => watched.state = other,
             }
         }
     }
@@ -128,7 +193,7 @@ impl Watch {
         let (now, settings) = (boottime(), &self.settings);
         let watched = &mut self.tasks[n];
         match std::mem::replace(&mut watched.state, State::Done) {
-            State::Waiting { until } if until <= now => self.begin(n),
+            State::Waiting { until } if until <= now && !watched.held_back => self.begin(n),
             State::Running { held, thread, since } => {
                 let silence = now.since(held.beat());
                 let why = match held.silence() {
@@ -256,12 +321,14 @@ impl Watched {
             failures: VecDeque::new(),
             hung: Vec::new(),
             said: None,
+            held_back: false,
         }
     }
 
     /// When something is to be done about it that is not the end of its thread.
     fn due(&self) -> Option<Mono> {
         match &self.state {
+            State::Waiting { .. } if self.held_back => None,
             State::Waiting { until } => Some(*until),
             State::Running { .. } | State::Ending { .. } | State::Done => None,
         }
@@ -286,6 +353,11 @@ impl Watched {
 
     /// It is there and has failed: it is started again after a pause, or has a rest.
     fn failed(&mut self, why: &str, now: Mono, settings: &SupervisorSettings) {
+        if self.held_back {
+            self.say(LinkState::Lost(SWITCHED_OFF.to_owned()));
+            self.state = State::Waiting { until: now };
+            return;
+        }
         self.failures.push_back(now);
         while self.failures.front().is_some_and(|&first| now.since(first) > settings.window) {
             self.failures.pop_front();
