@@ -13,6 +13,7 @@ mod check;
 mod devices;
 mod explain;
 mod limits;
+mod network;
 mod parse;
 mod path;
 mod problem;
@@ -21,6 +22,7 @@ mod sections;
 
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
+pub use network::Http;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
@@ -78,6 +80,8 @@ pub struct Config {
     pub record: Record,
     /// Sessions run again.
     pub replay: Replay,
+    /// The HTTP server.
+    pub http: Http,
     /// What is said while it runs.
     pub log: Log,
 }
@@ -114,6 +118,7 @@ impl Default for Config {
             health: Health::default(),
             record: Record::default(),
             replay: Replay::default(),
+            http: Http::default(),
             log: Log::default(),
         }
     }

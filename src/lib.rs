@@ -29,11 +29,17 @@ pub mod engines;
 #[cfg(not(fuzzing))]
 pub mod failure;
 #[cfg(not(fuzzing))]
+pub mod http;
+#[cfg(not(fuzzing))]
 pub mod last_words;
 #[cfg(not(fuzzing))]
 pub mod live;
 #[cfg(not(fuzzing))]
 pub mod logging;
+#[cfg(not(fuzzing))]
+pub mod metrics;
+#[cfg(not(fuzzing))]
+pub mod network;
 #[cfg(not(fuzzing))]
 pub mod pools;
 #[cfg(not(fuzzing))]
@@ -54,6 +60,8 @@ pub mod sessions;
 pub mod signals;
 #[cfg(not(fuzzing))]
 pub mod simulated;
+#[cfg(not(fuzzing))]
+pub mod status;
 #[cfg(not(fuzzing))]
 pub mod systemd;
 

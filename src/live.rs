@@ -1,6 +1,7 @@
 //! A live run: devices on threads of their own, the tick, the recorder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use waywarden_systems::clock::system_utc;
 use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
+use waywarden_systems::metrics::{MetricsPlugin, Numbers};
 use waywarden_systems::record::Recorder;
 use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
@@ -20,13 +22,16 @@ use crate::config::Config;
 use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::failure::Failure;
+use crate::http::Server;
 use crate::last_words::LastWords;
+use crate::metrics::Observed;
+use crate::network::Network;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
-use crate::{app, drive, session_info, signals};
+use crate::{app, drive, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -83,6 +88,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
     let control = Control::default();
     let stages = Stages::default();
+    let network = Network::new(threads.network as usize);
     let (waker, woken) = wake();
     let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
@@ -101,6 +107,15 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let mut first = vec![Payload::Seed(config.simulation.seed)];
     first.extend(system_utc().map(Payload::Utc));
     first.extend(earlier.into_iter().map(warning));
+    let observed = Observed {
+        numbers: Numbers::new(&streams),
+        stages: stages.clone(),
+        channels: inlets.iter().map(|inlet| (inlet.stream, inlet.waiting())).collect(),
+        recorder: recorder
+            .as_ref()
+            .map(|(recorder, _)| (recorder.stats(), u64::from(config.record.queue_mb) * 1_000_000)),
+        connections: Arc::default(),
+    };
     let settings = LiveSettings {
         period: Duration::from_millis(config.tick.period_ms.into()),
         min_gap: Duration::from_millis(config.tick.min_gap_ms.into()),
@@ -121,15 +136,17 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         recording
     });
     more(&mut app);
-    app.add_plugins(LogPlugin);
+    app.add_plugins((LogPlugin, MetricsPlugin { numbers: observed.numbers.clone() }));
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
+    listen(&config, observed, &network, &control)?;
     let devices = devices.start()?;
     // Last of all: threads started after this one is preferred would be preferred as well.
     pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
+    drop(network);
     app.world_mut().remove_resource::<Recorder>();
     // Whatever ended the run: what was recorded is completed first.
     let finished = recording.map(Recording::finish);
@@ -149,6 +166,19 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         lost_ticks: stats.lost.load(Ordering::Relaxed),
         stages: stages.summary(),
     })
+}
+
+/// Lets whoever looks after this run ask how it is, if the config does. What becomes of that is told to the world.
+fn listen(config: &Config, observed: Observed, network: &Network, control: &Control) -> Result<(), Failure> {
+    if !config.http.enabled {
+        return Ok(());
+    }
+    let server = Server::new(&config.http)?;
+    let observed = Observed { connections: server.connections.clone(), ..observed };
+    let control = control.clone();
+    let say = move |level, text| control.say(Payload::Notice(Notice { level, source: "http".to_owned(), text }));
+    server.start(status::routes(observed), network, say)?;
+    Ok(())
 }
 
 /// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.

@@ -50,6 +50,7 @@ pub const LIMITS: &[Limit] = &[
     limit("threads.compute", 1.0, 64.0, "threads"),
     limit("threads.jobs", 1.0, 16.0, "threads"),
     limit("threads.model", 1.0, 64.0, "threads"),
+    limit("threads.network", 1.0, 16.0, "threads"),
     // Whole numbers up to here are exact in every reader of JSON.
     limit("simulation.seed", 0.0, 9_007_199_254_740_991.0, ""),
     limit("simulation.faults_per_hour", 0.0, 3600.0, "faults"),

@@ -13,7 +13,7 @@ use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 
-pub use channel::{Closed, Delivery, Inlet, Outlet, channel};
+pub use channel::{Closed, Delivery, Inlet, Outlet, Waiting, channel};
 pub use live::{Control, LiveSettings, LiveSource, Wake, wake};
 
 use crate::devices::DeviceIndex;

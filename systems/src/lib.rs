@@ -14,6 +14,7 @@ pub mod ingress;
 pub mod jobs;
 pub mod lanes;
 pub mod log;
+pub mod metrics;
 #[cfg(feature = "sound")]
 pub mod microphone;
 pub mod models;
