@@ -22,7 +22,7 @@ mod sections;
 
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
-pub use network::Http;
+pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
@@ -80,6 +80,8 @@ pub struct Config {
     pub record: Record,
     /// Sessions run again.
     pub replay: Replay,
+    /// A service that computes models elsewhere.
+    pub remote: Remote,
     /// The HTTP server.
     pub http: Http,
     /// What is said while it runs.
@@ -118,6 +120,7 @@ impl Default for Config {
             health: Health::default(),
             record: Record::default(),
             replay: Replay::default(),
+            remote: Remote::default(),
             http: Http::default(),
             log: Log::default(),
         }

@@ -31,6 +31,8 @@ pub mod failure;
 #[cfg(not(fuzzing))]
 pub mod http;
 #[cfg(not(fuzzing))]
+pub mod inference_service;
+#[cfg(not(fuzzing))]
 pub mod last_words;
 #[cfg(not(fuzzing))]
 pub mod live;
@@ -48,6 +50,8 @@ pub mod progress;
 pub mod recording;
 #[cfg(not(fuzzing))]
 pub mod reload;
+#[cfg(not(fuzzing))]
+pub mod remote;
 #[cfg(not(fuzzing))]
 pub mod render;
 #[cfg(not(fuzzing))]

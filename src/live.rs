@@ -31,7 +31,7 @@ use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
-use crate::{app, drive, session_info, signals, status};
+use crate::{app, drive, remote, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -83,7 +83,7 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
 pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, Failure> {
     let LiveRun { config, reread, session, models, duration, show } = plan;
     let streams = config.streams();
-    let engines = Engines::load(&config, models.as_deref(), None)?;
+    let mut engines = Engines::load(&config, models.as_deref(), None)?;
     let threads = &config.threads;
     let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
     let control = Control::default();
@@ -91,6 +91,13 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let network = Network::new(threads.network as usize);
     let (waker, woken) = wake();
     let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
+    let service = remote::connect(&config, &network, &waker, &mut engines)?;
+    let (mut own, mut remote, mut asked) = (vec![StreamId::RECORDER], None, None);
+    if let Some(remote::Connected { remote: service, inlet, alone }) = service {
+        own.push(inlet.stream);
+        inlets.push(inlet);
+        (remote, asked) = (Some(alone), Some(service.stats()));
+    }
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
     let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
     let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
@@ -108,13 +115,14 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     first.extend(system_utc().map(Payload::Utc));
     first.extend(earlier.into_iter().map(warning));
     let observed = Observed {
-        numbers: Numbers::new(&streams),
+        numbers: Numbers::new(&streams, &own),
         stages: stages.clone(),
         channels: inlets.iter().map(|inlet| (inlet.stream, inlet.waiting())).collect(),
         recorder: recorder
             .as_ref()
             .map(|(recorder, _)| (recorder.stats(), u64::from(config.record.queue_mb) * 1_000_000)),
         connections: Arc::default(),
+        remote: asked,
     };
     let settings = LiveSettings {
         period: Duration::from_millis(config.tick.period_ms.into()),
@@ -129,6 +137,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         arrivals: Arrivals::new(ArrivalMode::Live { deadlines: deadlines(&config) }, stages.clone()),
         runner: JobRunner::new(engines.loaded.clone(), Some(waker), stages.clone()),
         models: engines.status.clone(),
+        remote,
     };
     let mut app = app::build(&config, &streams, parts);
     let recording = recorder.map(|(recorder, recording)| {

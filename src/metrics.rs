@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::{boottime, process_cpu_seconds};
+use waywarden_systems::inference::remote::RemoteStats;
 use waywarden_systems::ingress::Waiting;
 use waywarden_systems::metrics::{DeviceReading, GateReading, Numbers, POLICIES, STATES};
 use waywarden_systems::record::RecorderStats;
@@ -57,6 +58,8 @@ pub struct Observed {
     pub recorder: Option<(Arc<RecorderStats>, u64)>,
     /// Who has asked.
     pub connections: Arc<Connections>,
+    /// The service that computes models elsewhere, if there is one.
+    pub remote: Option<Arc<RemoteStats>>,
 }
 
 impl Observed {
@@ -136,6 +139,7 @@ impl Collector for Observed {
         gates(&mut writer, &devices)?;
         self.channels(&mut writer, &devices)?;
         self.recorder(&mut writer)?;
+        self.remote(&mut writer)?;
         process(&mut writer)?;
         self.connections(&mut writer)
     }
@@ -236,6 +240,16 @@ impl Observed {
         writer.gauge("waywarden_recorder_queue_bytes", "Bytes that wait for the disk")?.gauge(&[], waiting)?;
         let limit = *limit as f64;
         writer.gauge("waywarden_recorder_queue_limit_bytes", "Bytes that may wait for the disk")?.gauge(&[], limit)
+    }
+
+    fn remote(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        let Some(stats) = &self.remote else { return Ok(()) };
+        let help = "Pictures for the remote service: answered, failed, or spared because it is left alone";
+        let mut metric = writer.counter("waywarden_remote_requests", help)?;
+        for (outcome, count) in [("answered", &stats.answered), ("failed", &stats.failed), ("spared", &stats.spared)] {
+            metric.count(&[("outcome", outcome)], count.load(Relaxed))?;
+        }
+        Ok(())
     }
 
     fn connections(&self, writer: &mut Writer<'_>) -> Result<(), Error> {

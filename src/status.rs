@@ -52,6 +52,7 @@ fn missing(numbers: &Numbers, recorded: bool) -> Vec<Value> {
     let lacks = |device: &DeviceReading| match device.kind {
         // It brings no samples.
         "recorder" => recorded && !device.connected,
+        "remote" => !device.connected,
         _ => !device.connected || !device.heard,
     };
     let missing = numbers.devices().filter(lacks);

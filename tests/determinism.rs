@@ -177,7 +177,7 @@ const ABSENT: [(&str, &str); 6] = [
     ("alert", "nothing warns yet"),
     ("track", "nothing is tracked yet"),
     ("broker", "nothing is reported yet"),
-    ("remote_api", "nothing is computed elsewhere yet"),
+    ("remote_api", "tested with remote inference"),
     ("operator_session", "nobody watches yet"),
     ("job_missed", "no model hangs; tested with jobs"),
 ];

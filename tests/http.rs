@@ -94,11 +94,12 @@ fn idle(http: Http) -> (Network, SocketAddr) {
     let network = Network::new(1);
     let config = Config::default();
     let observed = Observed {
-        numbers: Numbers::new(&config.streams()),
+        numbers: Numbers::new(&config.streams(), &[]),
         stages: Stages::default(),
         channels: Vec::new(),
         recorder: None,
         connections: Arc::default(),
+        remote: None,
     };
     let server = Server::new(&http).unwrap();
     let address = server.start_at_once(status::routes(observed), &network).unwrap().address().unwrap();

@@ -26,11 +26,15 @@ impl StreamId {
     /// The recorder: how it goes. Nothing is made of what it says but its health.
     pub const RECORDER: StreamId = StreamId(Self::OWN + 3);
 
+    /// The service that computes models elsewhere: whether it answers.
+    pub const REMOTE: StreamId = StreamId(Self::OWN + 4);
+
     /// The name of a stream that is no device of the config; none for those, and for what the app makes.
     pub const fn own_name(self) -> Option<&'static str> {
         match self {
             Self::APP => Some("app"),
             Self::RECORDER => Some("recorder"),
+            Self::REMOTE => Some("remote"),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use waywarden_components::prelude::JobRole;
 
 use super::Config;
 use super::check::Violation;
@@ -60,9 +61,108 @@ impl Http {
     }
 }
 
+/// A service that computes models elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Remote {
+    /// Its address. Empty: there is none.
+    pub url: String,
+    /// What it computes.
+    pub roles: Vec<JobRole>,
+    /// A file with the token that it asks for. Empty: none.
+    pub token_file: String,
+    /// A PEM file with certificates that vouch for it, beside those that this computer trusts. Empty: none.
+    pub ca_file: String,
+    /// Whether pictures may go to another computer without TLS.
+    pub plain_http: bool,
+    /// Longest time for a picture in milliseconds, all tries together.
+    pub timeout_ms: u32,
+    /// Times that a picture is sent again when the connection broke.
+    pub retries: u32,
+    /// Failures in a row after which it is left alone.
+    pub breaker_failures: u32,
+    /// Seconds for which it is left alone at first; twice as long each time that it has not come back.
+    pub breaker_rest_s: f64,
+    /// Longest of these times, in seconds.
+    pub breaker_longest_rest_s: f64,
+}
+
+impl Default for Remote {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            roles: JobRole::ALL.to_vec(),
+            token_file: String::new(),
+            ca_file: String::new(),
+            plain_http: false,
+            timeout_ms: 1000,
+            retries: 1,
+            breaker_failures: 5,
+            breaker_rest_s: 2.0,
+            breaker_longest_rest_s: 60.0,
+        }
+    }
+}
+
 /// Whether the sections of this file make sense.
 pub(super) fn check(config: &Config, found: &mut Vec<Violation>) {
     check_http(&config.http, found);
+    check_remote(&config.remote, found);
+    let (timeout, off) = (config.remote.timeout_ms, config.remote.url.is_empty());
+    for (role, deadline) in
+        [(JobRole::Segmentation, config.segmentation.deadline_ms), (JobRole::Detection, config.detection.deadline_ms)]
+    {
+        if !off && config.remote.roles.contains(&role) && timeout >= deadline {
+            found.push(Violation {
+                path: Path::default().key("remote").key("timeout_ms"),
+                message: format!("`remote.timeout_ms` ({timeout}) is not below `{role}.deadline_ms` ({deadline})"),
+                hint: "a job that waits for the service would count as hung: lower timeout_ms".to_owned(),
+            });
+        }
+    }
+}
+
+fn check_remote(remote: &Remote, found: &mut Vec<Violation>) {
+    let section = Path::default().key("remote");
+    let mut wrong = |key: &str, message: String, hint: &str| {
+        found.push(Violation { path: section.key(key), message, hint: hint.to_owned() });
+    };
+    match address(&remote.url) {
+        _ if remote.url.is_empty() => {}
+        None => {
+            let message = format!("`remote.url` is \"{}\", which is no address", remote.url.escape_debug());
+            wrong("url", message, "\"https://box.example:9181\", with a path if need be and nothing else");
+        }
+        Some(("http", host)) if !remote.plain_http && !is_loopback(host) => {
+            let message = format!("`remote.url` is {}: pictures would go to another computer without TLS", remote.url);
+            wrong("url", message, "use https://, or set remote.plain_http = true where nobody else is on that network");
+        }
+        Some(_) => {}
+    }
+    let rests = (remote.breaker_rest_s, remote.breaker_longest_rest_s);
+    if rests.0 > rests.1 {
+        let message =
+            format!("`remote.breaker_rest_s` ({}) is above `remote.breaker_longest_rest_s` ({})", rests.0, rests.1);
+        wrong("breaker_rest_s", message, "lower breaker_rest_s or raise breaker_longest_rest_s");
+    }
+}
+
+/// Scheme and host of an address of a service.
+fn address(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\@".contains(&byte));
+    (plain && is_host(host)).then_some((scheme, host))
+}
+
+/// Whether a host, with a port or without, is this computer.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    };
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 fn check_http(http: &Http, found: &mut Vec<Violation>) {
@@ -169,6 +269,42 @@ mod tests {
         }
         assert_eq!(problems("[http]\ntls_key = \"k\"\n")[0].0, "http.tls_key");
         assert_eq!(problems("[http]\ntls_cert = \"c\"\n")[0].0, "http.tls_cert");
+    }
+
+    #[test]
+    fn pictures_go_nowhere_without_tls_unasked() {
+        let remote = |url: &str, more: &str| problems(&format!("[remote]\nurl = {url:?}\n{more}"));
+        for url in [
+            "",
+            "https://box.example",
+            "https://box:9181/a/b",
+            "http://127.0.0.1:9181",
+            "http://[::1]:1/",
+            "http://localhost",
+        ] {
+            assert_eq!(remote(url, ""), [], "{url}");
+        }
+        let found = remote("http://box.example", "");
+        assert!(found.len() == 1 && found[0].1.contains("without TLS"), "{found:?}");
+        assert_eq!(remote("http://box.example", "plain_http = true"), []);
+        for url in [
+            "box",
+            "ftp://box",
+            "https://",
+            "https://a b",
+            "https://me@box",
+            "https://box/?q",
+            "https://box/#f",
+            "http://[::1",
+        ] {
+            let found = remote(url, "plain_http = true");
+            assert!(found.len() == 1 && found[0].1.contains("no address"), "{url}: {found:?}");
+        }
+        assert_eq!(remote("https://box", "timeout_ms = 14999"), []);
+        let found = remote("https://box", "timeout_ms = 15000\nroles = [\"detection\"]");
+        assert!(found.len() == 1 && found[0].1.contains("not below `detection.deadline_ms`"), "{found:?}");
+        assert_eq!(remote("", "breaker_rest_s = 61.0")[0].0, "remote.breaker_rest_s");
+        assert_eq!(remote("", "roles = [\"weather\"]")[0].0, "remote.roles[0]");
     }
 
     #[test]

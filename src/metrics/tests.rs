@@ -22,11 +22,12 @@ fn observed() -> Observed {
     let (outlet, inlet) = channel(StreamId(1), 2, DropPolicy::KeepNewest, wake().0);
     outlet.send(Mono(0), Payload::Frame(vec![0; 500].into())).unwrap();
     Observed {
-        numbers: Numbers::new(&streams),
+        numbers: Numbers::new(&streams, &[StreamId::RECORDER, StreamId::REMOTE]),
         stages,
         channels: vec![(StreamId(1), inlet.waiting())],
         recorder: Some((Arc::default(), 64_000_000)),
         connections: Arc::default(),
+        remote: Some(Arc::default()),
     }
 }
 

@@ -55,6 +55,7 @@ type Device<'a> = (
     Option<&'a GpsState>,
     Option<&'a RangeState>,
     Option<&'a DriveRecorder>,
+    Option<&'a RemoteApi>,
     &'a mut Health,
 );
 
@@ -67,7 +68,7 @@ pub fn assess(
     mut notices: MessageWriter<Notice>,
 ) {
     let mut changed = Vec::new();
-    for (id, link, counters, camera, gate, gps, range, recorder, mut health) in &mut devices {
+    for (id, link, counters, camera, gate, gps, range, recorder, remote, mut health) in &mut devices {
         let stale_after = match (camera, gps, range) {
             (Some(_), ..) => plugin.camera_stale,
             (_, Some(_), _) => plugin.gps_stale,
@@ -76,6 +77,7 @@ pub fn assess(
         };
         let (state, reason) = recorder
             .map(|_| judge_recorder(link))
+            .or_else(|| remote.map(|remote| judge_remote(link, remote)))
             .or_else(|| judge_link(link, counters, &clock, stale_after))
             .or_else(|| gate.and_then(judge_frames))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
@@ -111,6 +113,18 @@ fn judge_recorder(link: &Link) -> (FunctionState, String) {
         LinkState::Lost(reason) => {
             (FunctionState::Degraded, format!("nothing is recorded, being tried again: {reason}"))
         }
+        LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
+        LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
+    }
+}
+
+/// A service is asked, and gives nothing by its link.
+fn judge_remote(link: &Link, remote: &RemoteApi) -> (FunctionState, String) {
+    let instead = if remote.alone.is_empty() { ": the models on this computer are used" } else { "" };
+    match &link.state {
+        LinkState::Connecting => (FunctionState::Standby, "not asked yet".to_owned()),
+        LinkState::Connected => (FunctionState::Active, String::new()),
+        LinkState::Lost(reason) => (FunctionState::Degraded, format!("left alone for a while{instead}: {reason}")),
         LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
         LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
     }

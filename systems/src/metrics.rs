@@ -84,7 +84,7 @@ pub struct DeviceReading {
     pub stream: StreamId,
     /// Its name.
     pub name: String,
-    /// What it is: `camera`, `microphone`, `gps`, `range`, `recorder`.
+    /// What it is: `camera`, `microphone`, `gps`, `range`, `recorder`, `remote`.
     pub kind: &'static str,
     /// How it is.
     pub state: FunctionState,
@@ -181,8 +181,8 @@ fn place(state: FunctionState) -> u8 {
 }
 
 impl Numbers {
-    /// Numbers of a run with the devices of `streams`, and with what the app itself has.
-    pub fn new(streams: &[StreamSpec]) -> Self {
+    /// Numbers of a run with the devices of `streams`, and with what the app itself has: `own` streams.
+    pub fn new(streams: &[StreamSpec], own: &[StreamId]) -> Self {
         let kind = |spec: &StreamSpec| match spec.kind {
             StreamKind::Camera { .. } => Some("camera"),
             StreamKind::Microphone => Some("microphone"),
@@ -192,9 +192,9 @@ impl Numbers {
             StreamKind::Truth => None,
         };
         let devices = streams.iter().filter_map(|spec| Some(Device::new(spec.id, &spec.name, kind(spec)?)));
-        let own = [StreamId::RECORDER].map(|stream| {
+        let own = own.iter().map(|stream| {
             let name = stream.own_name().unwrap_or_default();
-            Device::new(stream, name, name)
+            Device::new(*stream, name, name)
         });
         Self(Arc::new(Shared {
             tick: AtomicU64::default(),
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_world_can_be_read_outside() {
-        let numbers = Numbers::new(&streams());
+        let numbers = Numbers::new(&streams(), &[StreamId::RECORDER]);
         assert_eq!(numbers.last_tick(), None);
         assert!(numbers.devices().all(|device| device.state == FunctionState::Standby && !device.heard));
 
