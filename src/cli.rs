@@ -97,7 +97,7 @@ pub enum Command {
     /// Makes a video of a session with everything drawn on it.
     #[command(after_long_help = render::EXAMPLES)]
     Render(render::RenderArgs),
-    /// Computes models for vehicles that ask: the service that [remote] of their config names.
+    /// Computes models for vehicles that ask: the service that remote.url of their config names.
     #[command(after_long_help = serve_inference::EXAMPLES)]
     ServeInference(serve_inference::ServeInferenceArgs),
     /// Checks a config and says what it amounts to.

@@ -28,7 +28,7 @@ A vehicle names it in its config: [remote] url = \"https://box.example:9181\".";
 /// What `serve-inference` may be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServeInferenceArgs {
-    /// The config; without it, the defaults. Models, threads.jobs, threads.model and [http] are taken from it.
+    /// The config; without it, the defaults. Models, threads.jobs, threads.model and the section http are taken from it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

@@ -54,7 +54,7 @@ struct Queue {
 /// The policies by which queues drop, in the order of [`DeviceReading::dropped`].
 pub const POLICIES: [DropPolicy; 3] = [DropPolicy::KeepNewest, DropPolicy::KeepOldest, DropPolicy::Block];
 
-/// The states of health, in the order of their numbers in [`Device::state`].
+/// The states of health, in the order in which they are told.
 pub const STATES: [FunctionState; 5] =
     [FunctionState::Off, FunctionState::Standby, FunctionState::Active, FunctionState::Degraded, FunctionState::Fault];
 
