@@ -1,5 +1,6 @@
 //! Which plugins a run gets, and the world that it begins with.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub runner: JobRunner,
     /// Which models can be run.
     pub models: ModelStatus,
+    /// The roles that a service alone computes, if there is a service.
+    pub remote: Option<BTreeSet<JobRole>>,
 }
 
 /// The app with everything that runs both live and in a replay: a replay lacks only what reaches outside.
@@ -56,6 +59,9 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
         .insert_resource(parts.runner)
         .insert_resource(parts.models);
     devices::spawn(app.world_mut(), streams);
+    if let Some(alone) = parts.remote {
+        devices::spawn_remote(app.world_mut(), alone);
+    }
     app
 }
 
@@ -154,6 +160,7 @@ impl Parts {
             arrivals: Arrivals::new(ArrivalMode::Recorded, stages.clone()),
             runner: JobRunner::new(Default::default(), None, stages),
             models: ModelStatus::default(),
+            remote: None,
         }
     }
 }

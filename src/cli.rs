@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run, simulate,
+    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run,
+    serve_inference, simulate,
 };
 use crate::config::LogFormat;
 use crate::failure::Failure;
@@ -96,6 +97,9 @@ pub enum Command {
     /// Makes a video of a session with everything drawn on it.
     #[command(after_long_help = render::EXAMPLES)]
     Render(render::RenderArgs),
+    /// Computes models for vehicles that ask: the service that remote.url of their config names.
+    #[command(after_long_help = serve_inference::EXAMPLES)]
+    ServeInference(serve_inference::ServeInferenceArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -108,6 +112,7 @@ impl Command {
             Self::Run(args) => args.config.as_deref(),
             Self::Replay(args) => args.config.as_deref(),
             Self::Import(args) => args.config.as_deref(),
+            Self::ServeInference(args) => args.config.as_deref(),
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Doctor(args) => args.config.as_deref(),
@@ -128,6 +133,7 @@ impl Command {
             Self::Run(args) => args.json,
             Self::Replay(args) => args.json,
             Self::Import(args) => args.json,
+            Self::ServeInference(args) => args.json,
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Preserve(args) => args.json,

@@ -13,4 +13,5 @@ pub mod render;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod serve_inference;
 pub mod simulate;

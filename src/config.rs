@@ -14,6 +14,7 @@ mod devices;
 mod explain;
 mod limits;
 pub mod mqtt;
+mod network;
 mod parse;
 mod path;
 mod problem;
@@ -23,6 +24,7 @@ mod sections;
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use mqtt::Mqtt;
+pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
@@ -82,6 +84,10 @@ pub struct Config {
     pub record: Record,
     /// Sessions run again.
     pub replay: Replay,
+    /// A service that computes models elsewhere.
+    pub remote: Remote,
+    /// The HTTP server.
+    pub http: Http,
     /// What is said while it runs.
     pub log: Log,
 }
@@ -119,6 +125,8 @@ impl Default for Config {
             mqtt: Mqtt::default(),
             record: Record::default(),
             replay: Replay::default(),
+            remote: Remote::default(),
+            http: Http::default(),
             log: Log::default(),
         }
     }

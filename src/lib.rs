@@ -29,11 +29,19 @@ pub mod engines;
 #[cfg(not(fuzzing))]
 pub mod failure;
 #[cfg(not(fuzzing))]
+pub mod http;
+#[cfg(not(fuzzing))]
+pub mod inference_service;
+#[cfg(not(fuzzing))]
 pub mod last_words;
 #[cfg(not(fuzzing))]
 pub mod live;
 #[cfg(not(fuzzing))]
 pub mod logging;
+#[cfg(not(fuzzing))]
+pub mod metrics;
+#[cfg(not(fuzzing))]
+pub mod network;
 #[cfg(not(fuzzing))]
 pub mod pools;
 #[cfg(not(fuzzing))]
@@ -42,6 +50,8 @@ pub mod progress;
 pub mod recording;
 #[cfg(not(fuzzing))]
 pub mod reload;
+#[cfg(not(fuzzing))]
+pub mod remote;
 #[cfg(not(fuzzing))]
 pub mod render;
 #[cfg(not(fuzzing))]
@@ -54,6 +64,8 @@ pub mod sessions;
 pub mod signals;
 #[cfg(not(fuzzing))]
 pub mod simulated;
+#[cfg(not(fuzzing))]
+pub mod status;
 #[cfg(not(fuzzing))]
 pub mod systemd;
 #[cfg(not(fuzzing))]

@@ -1,6 +1,7 @@
 //! A live run: devices on threads of their own, the tick, the recorder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use waywarden_systems::commands::Hands;
 use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
+use waywarden_systems::metrics::{MetricsPlugin, Numbers};
 use waywarden_systems::record::Recorder;
 use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
@@ -21,14 +23,17 @@ use crate::config::Config;
 use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::failure::Failure;
+use crate::http::Server;
 use crate::last_words::LastWords;
+use crate::metrics::Observed;
+use crate::network::Network;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
-use crate::{app, drive, session_info, signals};
+use crate::{app, drive, remote, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -80,16 +85,25 @@ pub fn run(plan: LiveRun) -> Result<Summary, Failure> {
 pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, Failure> {
     let LiveRun { config, reread, session, models, duration, show } = plan;
     let streams = config.streams();
-    let engines = Engines::load(&config, models.as_deref(), None)?;
+    let mut engines = Engines::load(&config, models.as_deref(), None)?;
     let threads = &config.threads;
     let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
     let control = Control::default();
     let stages = Stages::default();
+    let network = Network::new(threads.network as usize);
     let (waker, woken) = wake();
     let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
+    let service = remote::connect(&config, &network, &waker, &mut engines)?;
+    let (mut own, mut remote, mut asked) = (vec![StreamId::RECORDER], None, None);
+    if let Some(remote::Connected { remote: service, inlet, alone }) = service {
+        own.push(inlet.stream);
+        inlets.push(inlet);
+        (remote, asked) = (Some(alone), Some(service.stats()));
+    }
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
     let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
-    let uplink = Uplink::new(&config, &streams, &info.session_id, &waker)?.map(|(uplink, inlet)| {
+    let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker)?.map(|(uplink, inlet)| {
+        own.push(inlet.stream);
         inlets.push(inlet);
         uplink
     });
@@ -116,6 +130,16 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     }
     first.extend(system_utc().map(Payload::Utc));
     first.extend(earlier.into_iter().map(warning));
+    let observed = Observed {
+        numbers: Numbers::new(&streams, &own),
+        stages: stages.clone(),
+        channels: inlets.iter().map(|inlet| (inlet.stream, inlet.waiting())).collect(),
+        recorder: recorder
+            .as_ref()
+            .map(|(recorder, _)| (recorder.stats(), u64::from(config.record.queue_mb) * 1_000_000)),
+        connections: Arc::default(),
+        remote: asked,
+    };
     let settings = LiveSettings {
         period: Duration::from_millis(config.tick.period_ms.into()),
         min_gap: Duration::from_millis(config.tick.min_gap_ms.into()),
@@ -130,6 +154,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         arrivals: Arrivals::new(ArrivalMode::Live { deadlines: deadlines(&config) }, stages.clone()),
         runner: JobRunner::new(engines.loaded.clone(), Some(waker), stages.clone()),
         models: engines.status.clone(),
+        remote,
     };
     let mut app = app::build(&config, &streams, parts);
     let recording = recorder.map(|(recorder, recording)| {
@@ -137,10 +162,11 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         recording
     });
     more(&mut app);
-    app.add_plugins(LogPlugin);
+    app.add_plugins((LogPlugin, MetricsPlugin { numbers: observed.numbers.clone() }));
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
+    listen(&config, observed, &network, &control)?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -160,6 +186,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     if let Some(uplink) = uplink {
         uplink.stop();
     }
+    drop(network);
     app.world_mut().remove_resource::<Recorder>();
     // Whatever ended the run: what was recorded is completed first.
     let finished = recording.map(Recording::finish);
@@ -184,6 +211,22 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
 /// Whether a device sees or hears people inside of the vehicle.
 fn is_inside(kind: &StreamKind) -> bool {
     matches!(kind, StreamKind::Microphone | StreamKind::Camera { role: CameraRole::Cabin, .. })
+}
+
+/// Lets whoever looks after this run ask how it is, if the config does. What becomes of that is told to the world.
+fn listen(config: &Config, observed: Observed, network: &Network, control: &Control) -> Result<(), Failure> {
+    if !config.http.enabled {
+        return Ok(());
+    }
+    let server = Server::new(&config.http)?;
+    let observed = Observed { connections: server.connections.clone(), ..observed };
+    let control = control.clone();
+    let say = move |level, text| {
+        // One that is lost for want of room is in the log.
+        let _ = control.say(Payload::Notice(Notice { level, source: "http".to_owned(), text }));
+    };
+    server.start(status::routes(observed), network, say)?;
+    Ok(())
 }
 
 /// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{
-    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run, simulate,
+    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run,
+    serve_inference, simulate,
 };
 use waywarden::config::Config;
 use waywarden::failure::Failure;
@@ -57,6 +58,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Render(args) => render::run(args, out),
         Command::Report(args) => report::run(args, out),
         Command::Run(args) => run::run(args, out),
+        Command::ServeInference(args) => serve_inference::run(args, out),
         Command::Simulate(args) => simulate::run(args, out),
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::runtime::Runtime;
 use waywarden_components::prelude::*;
 use waywarden_systems::commands::parse;
 use waywarden_systems::ingress::{Inlet, Wake, channel};
@@ -22,6 +21,7 @@ use waywarden_systems::supervisor::{Supervisor, SupervisorSettings, Task};
 use crate::config::mqtt::Address;
 use crate::config::{Config, Mqtt};
 use crate::failure::Failure;
+use crate::network::Network;
 use crate::session_info;
 
 /// Messages of the broker that may wait for a tick.
@@ -35,14 +35,12 @@ pub struct Uplink {
     outbox: Outbox,
     task: Task,
     settings: SupervisorSettings,
-    runtime: Runtime,
 }
 
 /// A link that runs.
 pub struct RunningUplink {
     supervisor: Supervisor,
     outbox: Outbox,
-    runtime: Runtime,
 }
 
 impl Uplink {
@@ -54,6 +52,7 @@ impl Uplink {
         config: &Config,
         streams: &[StreamSpec],
         run: &str,
+        network: &Network,
         wake: &Wake,
     ) -> Result<Option<(Self, Inlet)>, Failure> {
         let mqtt = &config.mqtt;
@@ -71,11 +70,9 @@ impl Uplink {
         }
         let outbox = Outbox::new(spool, run.to_owned());
         let (outlet, inlet) = channel(StreamId::BROKER, WAITING, DropPolicy::KeepOldest, wake.clone());
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(1).thread_name("network").enable_all().build()?;
         let seen = Seen::open(&folder.join("commands.db"));
         let seen = seen.inspect_err(|error| tracing::error!("commands are not remembered over restarts: {error}")).ok();
-        let link = BrokerLink::new(link(mqtt, address, streams)?, outbox.clone(), runtime.handle().clone(), seen);
+        let link = BrokerLink::new(link(mqtt, address, streams)?, outbox.clone(), network.handle()?, seen);
         let task = Task { name: "broker".to_owned(), driver: Arc::new(link), outlet };
         let settings = SupervisorSettings {
             backoff_min: Duration::from_millis(200),
@@ -85,7 +82,7 @@ impl Uplink {
             window: Duration::from_secs(10),
             ..SupervisorSettings::default()
         };
-        Ok(Some((Self { outbox, task, settings, runtime }, inlet)))
+        Ok(Some((Self { outbox, task, settings }, inlet)))
     }
 
     /// The world's end.
@@ -99,7 +96,7 @@ impl Uplink {
     /// When there is no thread to be had.
     pub fn start(self) -> Result<RunningUplink, Failure> {
         let supervisor = Supervisor::start(vec![self.task], self.settings)?;
-        Ok(RunningUplink { supervisor, outbox: self.outbox, runtime: self.runtime })
+        Ok(RunningUplink { supervisor, outbox: self.outbox })
     }
 }
 
@@ -113,7 +110,6 @@ impl RunningUplink {
             let waiting = self.outbox.spool().tally().waiting;
             tracing::error!("{waiting} messages that wait for the broker are not on disk, and lost");
         }
-        self.runtime.shutdown_background();
     }
 }
 

@@ -185,7 +185,7 @@ const ABSENT: [(&str, &str); 11] = [
     ("deed", "likewise"),
     ("deed_done", "likewise"),
     ("switches_restored", "privacy was not wanted before; tests/mqtt replays it"),
-    ("remote_api", "nothing is computed elsewhere yet"),
+    ("remote_api", "tested with remote inference"),
     ("operator_session", "nobody watches yet"),
     ("job_missed", "no model hangs; tested with jobs"),
 ];

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use broker::{Broker, Heard, Listener, Proxy, Wire, pause, until};
+use broker::{Broker, Heard, LASTING, Listener, Proxy, Wire, pause, until};
 use nix::sys::signal::Signal;
 use outcome::{PATIENCE, end, send, sessions, start_after, wait, waywarden};
 use rand::{Rng, SeedableRng};
@@ -170,7 +170,7 @@ fn status(listener: &Listener) -> Option<Value> {
 #[test]
 fn a_drive_is_told_commands_are_obeyed_and_all_of_it_replays() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(mut broker) = Broker::start(dir.path(), "") else { return };
+    let Some(mut broker) = Broker::start(dir.path(), LASTING) else { return };
     let listener = Listener::new(broker.port, "listener", None);
     let more = "home_assistant = \"homeassistant\"\nowntracks = \"owntracks/fleet/van-1\"";
     std::fs::write(dir.path().join("config.toml"), config(broker.port, more)).unwrap();
@@ -274,7 +274,7 @@ fn privacy_was_kept(session: &Path) {
 #[test]
 fn who_vanishes_is_offline_and_a_command_is_not_obeyed_again_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(broker) = Broker::start(dir.path(), "") else { return };
+    let Some(broker) = Broker::start(dir.path(), LASTING) else { return };
     let listener = Listener::new(broker.port, "listener", None);
     std::fs::write(dir.path().join("config.toml"), config(broker.port, "")).unwrap();
     let mut child = drive(dir.path());
@@ -313,7 +313,7 @@ fn who_vanishes_is_offline_and_a_command_is_not_obeyed_again_after_a_restart() {
 /// Kills the broker and the program so many times each, in any order.
 fn kill_all(times: u32, seed: u64) {
     let dir = tempfile::tempdir().unwrap();
-    let Some(mut broker) = Broker::start(dir.path(), "") else { return };
+    let Some(mut broker) = Broker::start(dir.path(), LASTING) else { return };
     let listener = Listener::new(broker.port, "listener", None);
     std::fs::write(dir.path().join("config.toml"), config(broker.port, "")).unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -361,7 +361,7 @@ fn nothing_is_lost_when_broker_and_program_are_killed_twenty_times() {
 #[test]
 fn nothing_is_lost_on_a_wire_that_stalls_is_cut_half_open_or_slow() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(broker) = Broker::start(dir.path(), "") else { return };
+    let Some(broker) = Broker::start(dir.path(), LASTING) else { return };
     let listener = Listener::new(broker.port, "listener", None);
     let wire = Proxy::to(broker.port);
     std::fs::write(dir.path().join("config.toml"), config(wire.port, "keep_alive_s = 1")).unwrap();

@@ -1,11 +1,14 @@
 //! Devices: entities that live as long as the app.
 
+use std::collections::BTreeSet;
+
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::{Voice, VoiceBuffer};
 use crate::frame::Gate;
 use crate::geometry::CameraGeometry;
+use crate::job::JobRole;
 use crate::lanes::LaneTracker;
 use crate::perception::{EgoLane, Obstacles};
 use crate::position::{GpsProtocol, GpsState};
@@ -62,11 +65,12 @@ pub struct RangeSensor {
 #[require(Link, Description, Counters, Health)]
 pub struct DriveRecorder;
 
-/// A remote inference service.
-#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A service that computes models elsewhere. Its link says whether it answers.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[require(Link, Description, Counters, Health)]
 pub struct RemoteApi {
-    /// Whether its last call was answered.
-    pub answering: bool,
+    /// The roles for which there is no model on this computer: without the service nothing computes them.
+    pub alone: BTreeSet<JobRole>,
 }
 
 /// What a device thread says of its device.

@@ -29,12 +29,17 @@ impl StreamId {
     /// The MQTT broker.
     pub const BROKER: StreamId = StreamId(Self::OWN + 4);
 
+    /// The service that computes models elsewhere: whether it answers.
+    pub const REMOTE: StreamId = StreamId(Self::OWN + 5);
+
     /// The name of a stream that is no device of the config; none for those, and for what the app makes.
     pub const fn own_name(self) -> Option<&'static str> {
         match self {
             Self::APP => Some("app"),
             Self::RECORDER => Some("recorder"),
             Self::BROKER => Some("broker"),
+
+            Self::REMOTE => Some("remote"),
             _ => None,
         }
     }

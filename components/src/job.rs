@@ -166,7 +166,8 @@ impl Jobs {
     }
 }
 
-/// Whether the model of each role can be run, and why not. From the config and the files found at start.
+/// Whether the model of each role can be run, and why not. From the config and the files found at start; of a role that a
+/// service alone computes, written by Ingress with the service's link.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelStatus {
     /// By role: the name of the model, or the reason why there is none.

@@ -8,7 +8,7 @@ use waywarden_components::prelude::JobRole;
 use super::explain::{Manual, allowed, manual};
 use super::limits::Limit;
 use super::path::Path;
-use super::{Config, DeviceSource, scenario};
+use super::{Config, DeviceSource, network, scenario};
 
 /// Longest name of a device or model, in characters.
 const MAX_NAME: usize = 32;
@@ -38,6 +38,7 @@ pub(super) fn violations(config: &Config, relations: bool) -> Vec<Violation> {
     check_models(config, &mut found);
     check_scenario(config, &mut found);
     super::mqtt::check(&config.mqtt, &mut found);
+    network::check(config, &mut found);
     if relations && found.is_empty() {
         check_relations(config, &mut found);
     }

@@ -71,13 +71,15 @@ pub struct Threads {
     pub jobs: u32,
     /// Threads inside one run of a model.
     pub model: u32,
+    /// Threads of the network: the HTTP server, and what is asked over it.
+    pub network: u32,
     /// Whether the tick asks for real-time scheduling (`SCHED_FIFO`).
     pub realtime: bool,
 }
 
 impl Default for Threads {
     fn default() -> Self {
-        Self { compute: 2, jobs: 1, model: 1, realtime: true }
+        Self { compute: 2, jobs: 1, model: 1, network: 1, realtime: true }
     }
 }
 

@@ -63,6 +63,12 @@ pub fn spawn(world: &mut World, streams: &[StreamSpec]) {
     index(world);
 }
 
+/// Spawns the service that computes models elsewhere, and `alone` those of these roles.
+pub fn spawn_remote(world: &mut World, alone: impl IntoIterator<Item = JobRole>) {
+    world.spawn((StableId::device(StreamId::REMOTE), RemoteApi { alone: alone.into_iter().collect() }));
+    index(world);
+}
+
 /// Finds the devices anew, after a snapshot has been restored.
 pub fn index(world: &mut World) {
     let mut devices = world.query_filtered::<(Entity, &StableId), With<Counters>>();

@@ -75,6 +75,7 @@ type Device<'a> = (
     Option<&'a DriveRecorder>,
     Option<&'a Uplink>,
     Has<Microphone>,
+    Option<&'a RemoteApi>,
     &'a mut Health,
 );
 
@@ -87,7 +88,9 @@ pub fn assess(
     mut notices: MessageWriter<Notice>,
 ) {
     let mut changed = Vec::new();
-    for (id, link, counters, camera, gate, gps, range, recorder, uplink, is_microphone, mut health) in &mut devices {
+    for (id, link, counters, camera, gate, gps, range, recorder, uplink, is_microphone, remote, mut health) in
+        &mut devices
+    {
         let stale_after = match (camera, gps, range) {
             (Some(_), ..) => plugin.camera_stale,
             (_, Some(_), _) => plugin.gps_stale,
@@ -98,6 +101,7 @@ pub fn assess(
         let (state, reason) = recorder
             .map(|_| judge_recorder(link, *switches))
             .or_else(|| uplink.map(|uplink| judge_broker(link, uplink)))
+            .or_else(|| remote.map(|remote| judge_remote(link, remote)))
             .or_else(|| (inside && switches.privacy).then(|| (FunctionState::Off, "privacy is on".to_owned())))
             .or_else(|| judge_link(link, counters, &clock, stale_after))
             .or_else(|| gate.and_then(judge_frames))
@@ -147,6 +151,18 @@ fn judge_broker(link: &Link, uplink: &Uplink) -> (FunctionState, String) {
         LinkState::Connected if uplink.trouble.is_empty() => (FunctionState::Active, String::new()),
         LinkState::Connected => (FunctionState::Degraded, format!("what waits is not on disk: {}", uplink.trouble)),
         LinkState::Lost(reason) => (FunctionState::Degraded, format!("not reached, being tried again: {reason}")),
+        LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
+        LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
+    }
+}
+
+/// A service is asked, and gives nothing by its link.
+fn judge_remote(link: &Link, remote: &RemoteApi) -> (FunctionState, String) {
+    let instead = if remote.alone.is_empty() { ": the models on this computer are used" } else { "" };
+    match &link.state {
+        LinkState::Connecting => (FunctionState::Standby, "not asked yet".to_owned()),
+        LinkState::Connected => (FunctionState::Active, String::new()),
+        LinkState::Lost(reason) => (FunctionState::Degraded, format!("left alone for a while{instead}: {reason}")),
         LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
         LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
     }

@@ -1,12 +1,15 @@
 //! Neural networks behind one trait: a picture in, masks or boxes in the frame's own coordinates out.
 //!
 //! [`prepare`] makes a network's input of a frame, an [`engine`] computes the [`network`], [`segment`] and [`detect`] read
-//! its output.
+//! its output. [`remote`] has a service compute it, which answers by its [`api`].
 
+pub mod api;
 pub mod detect;
 pub mod engine;
 pub mod network;
 pub mod prepare;
+#[cfg(not(fuzzing))]
+pub mod remote;
 pub mod segment;
 #[cfg(test)]
 pub(crate) mod tiny_onnx;
@@ -42,6 +45,12 @@ pub enum InferenceError {
         height: u32,
         /// Bytes in it.
         bytes: usize,
+    },
+    /// A service that computes elsewhere did not.
+    #[error("remote: {reason}")]
+    Remote {
+        /// Why not.
+        reason: String,
     },
     /// The engine refused or failed.
     #[error("model {model}: {reason}")]

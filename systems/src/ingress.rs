@@ -13,7 +13,7 @@ use bevy_ecs::message::Messages;
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 
-pub use channel::{Closed, Delivery, Inlet, Outlet, channel};
+pub use channel::{Closed, Delivery, Inlet, Outlet, Waiting, channel};
 pub use live::{Control, LiveSettings, LiveSource, Wake, wake};
 
 use crate::devices::DeviceIndex;
@@ -137,6 +137,7 @@ fn admit(world: &mut World, input: &Input) {
             if let Some(mut link) = device::<Link>(world, *stream) {
                 *link = Link { state: state.clone(), since: *captured };
             }
+            follow(world, *stream, state);
             write(world, DeviceEvent::Link { stream: *stream, at: *captured, state: state.clone() });
         }
         Payload::Described(what) => {
@@ -166,6 +167,20 @@ fn admit(world: &mut World, input: &Input) {
         Payload::Notice(notice) => write(world, notice.clone()),
         Payload::Shutdown => write(world, ShutdownRequested),
     }
+}
+
+/// A model that a service alone computes is there as long as that answers.
+fn follow(world: &mut World, stream: StreamId, state: &LinkState) {
+    let Some(alone) = device::<RemoteApi>(world, stream).map(|remote| remote.alone.clone()) else { return };
+    let status = match state {
+        LinkState::Connected => Ok(stream.own_name().unwrap_or_default().to_owned()),
+        LinkState::Lost(reason) | LinkState::Failed(reason) => {
+            Err(format!("the remote service is left alone for a while: {reason}"))
+        }
+        LinkState::Connecting | LinkState::Ended => Err("the remote service is not asked".to_owned()),
+    };
+    let mut models = world.resource_mut::<ModelStatus>();
+    models.roles.extend(alone.into_iter().map(|role| (role, status.clone())));
 }
 
 fn write<M: Message>(world: &mut World, message: M) {

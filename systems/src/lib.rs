@@ -15,6 +15,7 @@ pub mod ingress;
 pub mod jobs;
 pub mod lanes;
 pub mod log;
+pub mod metrics;
 #[cfg(feature = "sound")]
 pub mod microphone;
 pub mod models;

@@ -15,7 +15,7 @@ use bevy_ecs::schedule::{
 use waywarden_components::prelude::*;
 
 pub use failure::{failure, record_failure};
-pub use instrument::{Instruments, Stage, StageSummary, Stages};
+pub use instrument::{Instruments, Stage, StageSummary, StageTimes, Stages};
 
 use instrument::measured;
 

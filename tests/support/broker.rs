@@ -39,7 +39,13 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Mosquitto, which keeps its state on disk as on a server.
+/// A broker that forgets nothing when it is killed: what is lost then is lost by the vehicle.
+pub const LASTING: &str = "allow_anonymous true\npersistence true\nautosave_interval 1\nautosave_on_changes true\n";
+
+/// A broker that is as fast as it can be.
+pub const FAST: &str = "allow_anonymous true\n";
+
+/// Mosquitto.
 pub struct Broker {
     folder: PathBuf,
     /// Where it listens.
@@ -48,7 +54,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts one, with more lines for its config; none where mosquitto is not installed, which is said.
+    /// Starts one, with more lines for its config ([`LASTING`], [`FAST`]); none where mosquitto is not installed, which is said.
     pub fn start(folder: &Path, more: &str) -> Option<Self> {
         let found = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().find(|path| Path::new(path).exists());
         if found.is_none() {
@@ -58,13 +64,12 @@ impl Broker {
         let port = free_port();
         let folder = folder.join("broker");
         std::fs::create_dir_all(&folder).unwrap();
-        let more = if more.is_empty() { "allow_anonymous true\n" } else { more };
-        // Started by root it would become another user, who has no right to this folder. It may forget nothing: what is lost is lost by the vehicle. What it keeps for one who listens is not limited.
+        let place = folder.display();
+        // Started by root it would become another user, who has no right to this folder. What it keeps for one who listens
+        // is not limited.
         let config = format!(
-            "listener {port} 127.0.0.1\nuser root\npersistence true\npersistence_location {}/\nautosave_interval 1\n\
-             autosave_on_changes true\nmax_queued_messages 0\nlog_dest file {}/log.txt\n{more}",
-            folder.display(),
-            folder.display(),
+            "listener {port} 127.0.0.1\nuser root\npersistence_location {place}/\nmax_queued_messages 0\n\
+             log_dest file {place}/log.txt\n{more}",
         );
         std::fs::write(folder.join("mosquitto.conf"), config).unwrap();
         let mut broker = Self { folder, port, child: None };

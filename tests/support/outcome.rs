@@ -81,6 +81,8 @@ width = 160
 height = 96
 fps = 10.0
 loop_frames = 5
+[http]
+enabled = false
 [record]
 segment_s = 1
 free_gb = 0.0

@@ -7,7 +7,7 @@
     reason = "each test uses what it needs, unit tests among them; what is missing or wrong ends it"
 )]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +21,8 @@ pub struct Request {
     pub path: String,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// What was sent with it, if its length was said.
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -124,7 +126,8 @@ impl Drop for Server {
 }
 
 fn read(stream: TcpStream) -> Option<(TcpStream, Request)> {
-    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
     let path = first.split(' ').nth(1)?.to_owned();
     let headers = lines
@@ -132,7 +135,10 @@ fn read(stream: TcpStream) -> Option<(TcpStream, Request)> {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned())))
         .collect();
-    Some((stream, Request { path, headers }))
+    let mut request = Request { path, headers, body: Vec::new() };
+    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    reader.take(length).read_to_end(&mut request.body).ok()?;
+    Some((stream, request))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a slow server is slow in real time")]

@@ -2,7 +2,7 @@
 //! said of the device itself goes beside the samples, so that no flood of those pushes it out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 use waywarden_components::prelude::*;
@@ -23,6 +23,27 @@ pub struct Delivery {
 /// Changes of a device's state that may wait: more are not made between two ticks.
 const WAITING_STATES: usize = 64;
 
+/// What waits in a channel, for whoever wants to know. Outside the world.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<[AtomicUsize; 2]>);
+
+impl Waiting {
+    /// Items that wait, and their bytes.
+    pub fn now(&self) -> (usize, usize) {
+        (self.0[0].load(Ordering::Relaxed), self.0[1].load(Ordering::Relaxed))
+    }
+
+    fn add(&self, delivery: &Delivery) {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+        self.0[1].fetch_add(delivery.payload.weight(), Ordering::Relaxed);
+    }
+
+    fn take(&self, delivery: &Delivery) {
+        self.0[0].fetch_sub(1, Ordering::Relaxed);
+        self.0[1].fetch_sub(delivery.payload.weight(), Ordering::Relaxed);
+    }
+}
+
 /// The device thread's end.
 #[derive(Clone)]
 pub struct Outlet {
@@ -32,6 +53,7 @@ pub struct Outlet {
     states: Sender<Delivery>,
     sent: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
+    waiting: Waiting,
     policy: DropPolicy,
     wake: Wake,
 }
@@ -44,6 +66,7 @@ pub struct Inlet {
     receiver: Receiver<Delivery>,
     states: Receiver<Delivery>,
     dropped: Arc<AtomicU64>,
+    waiting: Waiting,
 }
 
 /// The door is gone: the app is ending.
@@ -57,9 +80,18 @@ pub fn channel(stream: StreamId, capacity: usize, policy: DropPolicy, wake: Wake
     let dropped = Arc::new(AtomicU64::new(0));
     let (said, states) = bounded(WAITING_STATES);
     let sent = Arc::new(AtomicU64::new(0));
-    let outlet =
-        Outlet { sender, receiver: receiver.clone(), states: said, sent, dropped: dropped.clone(), policy, wake };
-    (outlet, Inlet { stream, policy, receiver, states, dropped })
+    let waiting = Waiting::default();
+    let outlet = Outlet {
+        sender,
+        receiver: receiver.clone(),
+        states: said,
+        sent,
+        dropped: dropped.clone(),
+        waiting: waiting.clone(),
+        policy,
+        wake,
+    };
+    (outlet, Inlet { stream, policy, receiver, states, dropped, waiting })
 }
 
 impl Outlet {
@@ -70,9 +102,11 @@ impl Outlet {
     pub fn send(&self, captured: Mono, payload: Payload) -> Result<(), Closed> {
         let order = self.sent.fetch_add(1, Ordering::Relaxed);
         let mut delivery = Delivery { captured, payload, order };
+        // Counted before it can be taken out again.
+        self.waiting.add(&delivery);
         if let Payload::Link(_) | Payload::Described(_) = delivery.payload {
-            if let Err(TrySendError::Full(_)) = self.states.try_send(delivery) {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+            if let Err(TrySendError::Full(back)) = self.states.try_send(delivery) {
+                self.lose(&back);
             }
             self.wake.wake();
             return Ok(());
@@ -83,12 +117,12 @@ impl Outlet {
                 Err(TrySendError::Disconnected(_)) => return Err(Closed),
                 Err(TrySendError::Full(back)) => match self.policy {
                     DropPolicy::KeepOldest => {
-                        self.dropped.fetch_add(1, Ordering::Relaxed);
+                        self.lose(&back);
                         break;
                     }
                     DropPolicy::KeepNewest => {
-                        if self.receiver.try_recv().is_ok() {
-                            self.dropped.fetch_add(1, Ordering::Relaxed);
+                        if let Ok(oldest) = self.receiver.try_recv() {
+                            self.lose(&oldest);
                         }
                         delivery = back;
                     }
@@ -102,9 +136,20 @@ impl Outlet {
         self.wake.wake();
         Ok(())
     }
+
+    /// Counts what is not passed on.
+    fn lose(&self, delivery: &Delivery) {
+        self.waiting.take(delivery);
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Inlet {
+    /// What waits in it.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
+
     /// Items that were dropped since the last call, if any.
     pub(crate) fn take_dropped(&self) -> Option<Payload> {
         let count = self.dropped.swap(0, Ordering::Relaxed);
@@ -115,6 +160,7 @@ impl Inlet {
     pub(crate) fn drain(&self) -> Vec<Delivery> {
         let samples = self.receiver.try_iter().take(self.receiver.len());
         let mut waiting: Vec<_> = samples.chain(self.states.try_iter().take(self.states.len())).collect();
+        waiting.iter().for_each(|delivery| self.waiting.take(delivery));
         waiting.sort_unstable_by_key(|delivery| delivery.order);
         waiting
     }
@@ -154,6 +200,19 @@ mod tests {
             outlet.send(Mono(n.into()), serial(n)).expect("the inlet is there");
         }
         (payloads(&inlet), inlet.take_dropped())
+    }
+
+    #[test]
+    fn what_waits_is_counted_whatever_becomes_of_it() {
+        for policy in [DropPolicy::KeepNewest, DropPolicy::KeepOldest] {
+            let (outlet, inlet) = channel(StreamId(1), 2, policy, wake().0);
+            let waiting = inlet.waiting();
+            (0..5).for_each(|n| outlet.send(Mono(0), serial(n)).unwrap());
+            let weight = serial(0).weight();
+            assert_eq!(waiting.now(), (2, 2 * weight), "{policy}");
+            assert_eq!(inlet.drain().len(), 2);
+            assert_eq!(waiting.now(), (0, 0), "{policy}");
+        }
     }
 
     #[test]

@@ -123,7 +123,11 @@ impl BrokerLink {
 
     /// Connects, and works until the connection is lost or no longer wanted.
     async fn work(&self, lease: &Lease) -> Result<(), DriverError> {
-        let (client, eventloop) = AsyncClient::new(self.options(), usize::from(self.settings.in_flight) + 16);
+        let (client, mut eventloop) = AsyncClient::new(self.options(), usize::from(self.settings.in_flight) + 16);
+        // Small messages are not to wait for others.
+        let mut network = eventloop.network_options();
+        network.set_tcp_nodelay(true);
+        eventloop.set_network_options(network);
         let mut next = poll(eventloop);
         let connecting = tokio::time::timeout(Duration::from_secs(8), &mut next);
         let (eventloop, event) = connecting.await.map_err(|_| failed("the broker does not answer"))?;

@@ -238,6 +238,10 @@ impl Watch {
             watched.state = State::Waiting { until: boottime() + self.settings.rest };
             return;
         }
+        // First, or a driver that is quick would be open before it is being opened.
+        if watched.said.is_none() {
+            watched.say(LinkState::Connecting);
+        }
         watched.generation += 1;
         let (lease, held) = Lease::new(watched.task.outlet.clone());
         let (driver, ended) = (watched.task.driver.clone(), self.ended.clone());
@@ -248,12 +252,7 @@ impl Watch {
             let _ = ended.try_send(End { task, generation, result });
         });
         match started {
-            Ok(thread) => {
-                if watched.said.is_none() {
-                    watched.say(LinkState::Connecting);
-                }
-                watched.state = State::Running { held, thread, since: boottime() };
-            }
+            Ok(thread) => watched.state = State::Running { held, thread, since: boottime() },
             Err(error) => watched.failed(&format!("no thread for it: {error}"), boottime(), &self.settings),
         }
     }

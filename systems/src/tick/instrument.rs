@@ -32,6 +32,18 @@ pub struct StageSummary {
     pub max_ms: f64,
 }
 
+/// How often something took how long.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StageTimes {
+    /// How often it was done.
+    pub n: u64,
+    /// What all of it took.
+    pub sum: Duration,
+    /// How often it took no longer than each of the bounds that were asked for, and longer than the one before. What took
+    /// longer than all of them is in `n` alone. A time may be taken for one that is a hundredth longer.
+    pub up_to: Vec<u64>,
+}
+
 /// Times by name: of phases, systems, and whatever else is measured outside the world. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Stages(Arc<Mutex<BTreeMap<String, Stage>>>);
@@ -51,6 +63,17 @@ impl Stages {
         self.stage(name).record(took);
     }
 
+    /// What was measured, by name, where `bounds` are of interest: growing, in the order of [`StageTimes::up_to`]. Those who
+    /// measure are kept for the time that copying takes.
+    pub fn times<'a>(&self, bounds: impl Fn(&str) -> Option<&'a [Duration]>) -> BTreeMap<String, StageTimes> {
+        let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        stages
+            .into_iter()
+            .filter_map(|(name, stage)| Some((bounds(&name)?, name, stage)))
+            .map(|(bounds, name, stage)| (name, stage.times(bounds)))
+            .collect()
+    }
+
     /// What was measured, by name.
     pub fn summary(&self) -> BTreeMap<String, StageSummary> {
         let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,25 +83,35 @@ impl Stages {
 
 /// The times of one stage. Cheap to clone; nobody waits for anybody who measures another one.
 #[derive(Clone, Debug, Default)]
-pub struct Stage(Arc<Mutex<Option<Histogram<u64>>>>);
+pub struct Stage(Arc<Mutex<Measured>>);
+
+/// What was measured of one stage.
+#[derive(Clone, Debug, Default)]
+struct Measured {
+    /// In nanoseconds; none before the first.
+    histogram: Option<Histogram<u64>>,
+    /// All of it in nanoseconds, exactly.
+    sum_ns: u64,
+}
 
 impl Stage {
     /// Adds one measurement.
     pub fn record(&self, took: Duration) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if histogram.is_none() {
-            *histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 2).ok();
+        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.sum_ns = measured.sum_ns.saturating_add(ns);
+        if measured.histogram.is_none() {
+            measured.histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 2).ok();
         }
-        if let Some(histogram) = &mut *histogram {
+        if let Some(histogram) = &mut measured.histogram {
             histogram.saturating_record(ns);
         }
     }
 
     /// What was measured, if anything.
     fn summary(&self) -> Option<StageSummary> {
-        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let h = histogram.as_ref()?;
+        let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let h = measured.histogram.as_ref()?;
         let ms = |ns: u64| ns as f64 / 1e6;
         Some(StageSummary {
             n: h.len(),
@@ -87,6 +120,21 @@ impl Stage {
             p99_ms: ms(h.value_at_quantile(0.99)),
             max_ms: ms(h.max()),
         })
+    }
+
+    fn times(&self, bounds: &[Duration]) -> StageTimes {
+        let Measured { histogram, sum_ns } = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut times = StageTimes { n: 0, sum: Duration::from_nanos(sum_ns), up_to: vec![0; bounds.len()] };
+        let Some(histogram) = histogram else { return times };
+        times.n = histogram.len();
+        for step in histogram.iter_recorded() {
+            let took = Duration::from_nanos(step.value_iterated_to());
+            let bucket = bounds.partition_point(|bound| *bound < took);
+            if let Some(count) = times.up_to.get_mut(bucket) {
+                *count += step.count_since_last_iteration();
+            }
+        }
+        times
     }
 }
 
@@ -246,6 +294,19 @@ mod tests {
         assert_eq!(summary.keys().collect::<Vec<_>>(), ["a"]);
         assert_eq!(summary["a"].n, 2);
         assert!((summary["a"].max_ms - 3.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn times_are_sorted_into_what_is_asked_for() {
+        let stages = Stages::default();
+        for ms in [1, 1, 3, 40] {
+            stages.record("a", Duration::from_millis(ms));
+        }
+        stages.record("b", Duration::from_millis(1));
+        let bounds = [2, 4, 8].map(Duration::from_millis);
+        let times = stages.times(|name| (name == "a").then_some(&bounds[..]));
+        let a = StageTimes { n: 4, sum: Duration::from_millis(45), up_to: vec![2, 1, 0] };
+        assert_eq!(times, [("a".to_owned(), a)].into());
     }
 
     #[test]

@@ -1,0 +1,210 @@
+//! Who may ask: hosts, origins, the token. The same for every route.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+
+/// How long a request may take from its head to the head of its answer.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What is asked of each request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard {
+    /// Hosts that may be called, beside loopback ones; in lower case, some with a port.
+    pub hosts: Vec<String>,
+    /// Origins that may ask, beside the server's own; in lower case.
+    pub origins: Vec<String>,
+    /// SHA-256 of the token, so that comparing takes the same time whatever comes.
+    pub token: Option<[u8; 32]>,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// SHA-256 of a token.
+pub(super) fn hash(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+impl Guard {
+    /// Whether a request with this head may come in.
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let host = self.host(uri, headers)?;
+        self.origin(&host, headers)?;
+        self.token(headers)
+    }
+
+    /// The host that is called. A page that had its own name resolved to this computer is sent away here.
+    fn host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+        let mut all = headers.get_all(HOST).iter();
+        let (Some(host), None) = (all.next(), all.next()) else {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "one Host header is asked for"));
+        };
+        let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+        let called = host.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "the Host header is no host"))?;
+        // A whole URL in the request line goes before the header.
+        for host in [Some(&called), uri.authority()].into_iter().flatten() {
+            if !self.is_ours(host) {
+                return Err(Problem::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "this is not the host that was called; http.allowed_hosts lists the names of this computer",
+                ));
+            }
+        }
+        Ok(called)
+    }
+
+    fn is_ours(&self, host: &Authority) -> bool {
+        let whole = host.as_str().to_ascii_lowercase();
+        if whole.contains('@') {
+            return false;
+        }
+        let name = host.host().to_ascii_lowercase();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        name == "localhost"
+            || address.is_ok_and(|address| address.to_canonical().is_loopback())
+            || self.hosts.iter().any(|listed| *listed == name || *listed == whole)
+    }
+
+    /// Whether the page that asks, if it is one, may.
+    fn origin(&self, host: &Authority, headers: &HeaderMap) -> Result<(), Problem> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let own = format!("{scheme}://{host}").to_ascii_lowercase();
+        for origin in headers.get_all(ORIGIN) {
+            let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+            if origin != own && !self.origins.contains(&origin) {
+                let detail = "pages of this origin may not ask; http.allowed_origins lists those that may";
+                return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn token(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let brought = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        let brought = match brought.split_at_checked(7) {
+            Some((scheme, brought)) if scheme.eq_ignore_ascii_case(b"bearer ") => brought.trim_ascii(),
+            _ => b"",
+        };
+        if bool::from(hash(brought).ct_eq(token)) {
+            Ok(())
+        } else {
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "the token of http.token_file is asked for"))
+        }
+    }
+}
+
+/// Lets those in who may, gives up what takes too long, and says of each answer that it is for nobody else.
+pub(super) async fn pass(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut response = match guard.check(request.uri(), request.headers()) {
+        Err(problem) => problem.into_response(),
+        Ok(()) => match tokio::time::timeout(LONGEST, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request was not here in time").into_response(),
+        },
+    };
+    for (name, value) in [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        // A route that knows better has said so.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(guard: &Guard, uri: &str, headers: &[(HeaderName, &str)]) -> u16 {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
+        let mut all = HeaderMap::new();
+        headers.for_each(|(name, value)| {
+            all.append(name, value);
+        });
+        guard.check(&uri.parse().unwrap(), &all).map_or_else(|problem| problem.status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn only_hosts_of_this_computer_are_answered_for() {
+        let guard = Guard { hosts: vec!["car-7.example".into(), "box:9180".into()], ..Guard::default() };
+        for host in [
+            "localhost",
+            "LOCALHOST:9180",
+            "127.0.0.1",
+            "127.1.2.3:80",
+            "[::1]:9180",
+            "[::ffff:127.0.0.1]",
+            "car-7.example",
+            "Car-7.example:1",
+            "box:9180",
+        ] {
+            assert_eq!(status(&guard, "/", &[(HOST, host)]), 200, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "box",
+            "box:80",
+            "[::2]",
+            "localhost@evil.example",
+            "evil@localhost",
+            "0.0.0.0",
+        ] {
+            assert_eq!(status(&guard, "/", &[(HOST, host)]), 421, "{host}");
+        }
+        assert_eq!(status(&guard, "/", &[]), 400);
+        assert_eq!(status(&guard, "/", &[(HOST, "localhost"), (HOST, "evil.example")]), 400);
+        assert_eq!(status(&guard, "/", &[(HOST, "a b")]), 400);
+        assert_eq!(status(&guard, "http://evil.example/", &[(HOST, "localhost")]), 421);
+        assert_eq!(status(&guard, "http://localhost/", &[(HOST, "localhost")]), 200);
+    }
+
+    #[test]
+    fn only_pages_of_our_own_and_listed_ones_may_ask() {
+        let guard = Guard { origins: vec!["https://fleet.example".into()], ..Guard::default() };
+        let from = |guard: &Guard, origin| status(guard, "/", &[(HOST, "localhost:9180"), (ORIGIN, origin)]);
+        for origin in ["http://localhost:9180", "https://fleet.example", "HTTPS://fleet.example"] {
+            assert_eq!(from(&guard, origin), 200, "{origin}");
+        }
+        for origin in
+            ["null", "", "http://localhost", "https://localhost:9180", "https://fleet.example:8", "http://evil"]
+        {
+            assert_eq!(from(&guard, origin), 403, "{origin}");
+        }
+        let tls = Guard { tls: true, ..Guard::default() };
+        assert_eq!((from(&tls, "https://localhost:9180"), from(&tls, "http://localhost:9180")), (200, 403));
+    }
+
+    #[test]
+    fn the_token_opens_and_nothing_else_does() {
+        let guard = Guard { token: Some(hash(b"0123456789abcdef")), ..Guard::default() };
+        let with = |value| status(&guard, "/", &[(HOST, "localhost"), (AUTHORIZATION, value)]);
+        assert_eq!((with("Bearer 0123456789abcdef"), with("bearer 0123456789abcdef")), (200, 200));
+        for value in ["", "Bearer", "Bearer ", "Bearer 0123456789abcdeg", "Basic 0123456789abcdef", "0123456789abcdef"]
+        {
+            assert_eq!(with(value), 401, "{value}");
+        }
+        assert_eq!(status(&guard, "/", &[(HOST, "localhost")]), 401);
+        // Who called the wrong host is told nothing of tokens.
+        assert_eq!(status(&guard, "/", &[(HOST, "evil.example"), (AUTHORIZATION, "Bearer 0123456789abcdef")]), 421);
+    }
+}

@@ -1,0 +1,96 @@
+//! Connections: accepted, bounded in number, in time and in size, and served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// Connections at a time. Those beyond are closed as they come.
+pub const MOST_CONNECTIONS: usize = 64;
+
+/// How long the head of a request may take, and a connection may lie idle between two.
+const HEADERS: Duration = Duration::from_secs(10);
+
+/// How long agreeing on TLS may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Bytes of a connection that are held, so also the longest head.
+const BUFFER: usize = 32 * 1024;
+
+/// Headers of a request.
+const MOST_HEADERS: usize = 64;
+
+/// Pause behind an accept that failed: most likely there are no more files to be had.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What has come to the door, for whoever wants to know.
+#[derive(Debug, Default)]
+pub struct Connections {
+    /// Accepted.
+    pub accepted: AtomicU64,
+    /// Closed as they came, because there were too many.
+    pub refused: AtomicU64,
+}
+
+/// Serves what comes to `listener`, for ever.
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    connections: Arc<Connections>,
+) {
+    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!("http: a connection could not be accepted: {error}");
+                tokio::time::sleep(BREATH).await;
+                continue;
+            }
+        };
+        let Ok(slot) = slots.clone().try_acquire_owned() else {
+            connections.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        connections.accepted.fetch_add(1, Ordering::Relaxed);
+        let (tls, router) = (tls.clone(), router.clone());
+        tokio::spawn(async move {
+            talk(stream, tls, router).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn talk(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+    // A small answer is not kept back to be sent with more.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => converse(stream, router).await,
+        Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => converse(stream, router).await,
+            Ok(Err(error)) => tracing::debug!("http: no TLS: {error}"),
+            Err(_) => tracing::debug!("http: agreeing on TLS took too long"),
+        },
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        tracing::debug!("http: a connection broke: {error}");
+    }
+}
