@@ -10,23 +10,85 @@ use serde_json::Value;
 use waywarden_components::prelude::Mono;
 use waywarden_systems::clock::boottime;
 
+use crate::broker::{Broker, FAST};
 use crate::report::{Outcome, Report, check, median, quick, timed};
 
 const PERIOD: Duration = Duration::from_millis(10);
 
+/// A run with every core busy, and a timer beside it.
+struct Busy {
+    /// What the run says of how late its ticks were.
+    tick: Value,
+    counts: Value,
+    deadlines: u64,
+    /// How late the timer was, in milliseconds, in order.
+    late: Vec<f64>,
+    wall: f64,
+}
+
 /// Measures, checks and prints.
 pub fn run() -> Outcome {
+    let seconds = if quick() { 1 } else { 20 };
+    let cores = thread::available_parallelism()?.get();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let Busy { tick, counts, deadlines, late, wall } = busy(seconds, cores, "")?;
+    let timer = |share: f64| late.get((late.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let mut report = Report::new(
+        "lateness",
+        &format!(
+            "A live run of {seconds} s, recorded, {cores} job threads; {} frames, {} segmented, {} looked at for obstacles; {deadlines} deadlines. The timer is a thread of another process, at ordinary priority, in the same {wall:.0} s.",
+            counts["frames"], counts["segmented"], counts["detected"]
+        ),
+    );
+    for (key, what, timer) in [
+        ("p50_ms", "late, median", median(&late)),
+        ("p99_ms", "late, 99th percentile", timer(0.99)),
+        ("max_ms", "late, most", timer(1.0 - 1e-9)),
+    ] {
+        report.row(key, what, ms(&tick, key), format!("{:.3} ms", ms(&tick, key)), &format!("the timer {timer:.3} ms"));
+    }
+    // A broker that answers, and one that is not there: nobody waits for either.
+    let with = |port: u16| {
+        let spool = folder.path().join(port.to_string());
+        let rates =
+            "position_hz = 50\nspeed_hz = 50\nlane_hz = 50\nobjects_hz = 50\nheartbeat_s = 1\nlane_deadband_m = 0.0\n";
+        busy(
+            seconds,
+            cores,
+            &format!("[mqtt]\nbroker = \"mqtt://127.0.0.1:{port}\"\nspool = '{}'\n{rates}", spool.display()),
+        )
+    };
+    if let Some(broker) = Broker::start(folder.path(), FAST) {
+        let (reached, away) = (with(broker.port)?, with(1)?);
+        let (reached, away) = (ms(&reached.tick, "p99_ms"), ms(&away.tick, "p99_ms"));
+        let beside = format!("with a broker {reached:.3} ms; goal: at most 1 ms more");
+        report.row(
+            "away_p99_ms",
+            "late, 99th percentile, reporting to a broker out of reach",
+            away,
+            format!("{away:.3} ms"),
+            &beside,
+        );
+        report.figure("reached_p99_ms", reached);
+    }
+    report.print()
+}
+
+fn ms(tick: &Value, name: &str) -> f64 {
+    tick[name].as_f64().unwrap_or_default()
+}
+
+/// Runs both models on every core, with more lines for the config.
+fn busy(seconds: u64, cores: usize, more: &str) -> Result<Busy, Box<dyn Error>> {
     let models =
         std::env::var_os("WAYWARDEN_DATA").map(PathBuf::from).unwrap_or_else(|| "../shared".into()).join("models");
-    let seconds = if quick() { 1 } else { 20 };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let config = folder.path().join("busy.toml");
     // As many job threads as cores, and more frames than they can take.
-    let cores = thread::available_parallelism()?.get();
     std::fs::write(
         &config,
         format!(
-            "threads.jobs = {cores}\ncamera = [{{ loop_frames = 60 }}]\nsegmentation.rate_hz = 100\ndetection.rate_hz = 100\ngate.threshold = 0\n"
+            "threads.jobs = {cores}\ncamera = [{{ loop_frames = 60 }}]\nsegmentation.rate_hz = 100\ndetection.rate_hz = 100\ngate.threshold = 0\n{more}"
         ),
     )?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_waywarden"));
@@ -38,29 +100,11 @@ pub fn run() -> Outcome {
     let text = String::from_utf8_lossy(&output.stdout);
     check(output.status.success(), format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))?;
     let said: Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
-    let tick = &said["stages"]["lateness"];
+    let tick = said["stages"]["lateness"].clone();
     let deadlines = tick["n"].as_u64().unwrap_or_default();
     check(deadlines + 2 >= 100 * seconds, format!("{deadlines} deadlines counted in {seconds} s"))?;
-    let counts = &said["counts"];
-
     late.sort_unstable_by(f64::total_cmp);
-    let timer = |share: f64| late.get((late.len() as f64 * share) as usize).copied().unwrap_or_default();
-    let ms = |name: &str| tick[name].as_f64().unwrap_or_default();
-    let mut report = Report::new(
-        "lateness",
-        &format!(
-            "A live run of {seconds} s, recorded, {cores} job threads; {} frames, {} segmented, {} looked at for obstacles; {deadlines} deadlines. The timer is a thread of another process, at ordinary priority, in the same {wall:.0} s.",
-            counts["frames"], counts["segmented"], counts["detected"]
-        ),
-    );
-    for (key, what, tick, timer) in [
-        ("p50_ms", "late, median", ms("p50_ms"), median(&late)),
-        ("p99_ms", "late, 99th percentile", ms("p99_ms"), timer(0.99)),
-        ("max_ms", "late, most", ms("max_ms"), timer(1.0 - 1e-9)),
-    ] {
-        report.row(key, what, tick, format!("{tick:.3} ms"), &format!("the timer {timer:.3} ms"));
-    }
-    report.print()
+    Ok(Busy { tick, counts: said["counts"].clone(), deadlines, late, wall })
 }
 
 /// Waits for the run, with a timer beside it: how late that was, in milliseconds.

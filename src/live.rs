@@ -139,6 +139,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
             .map(|(recorder, _)| (recorder.stats(), u64::from(config.record.queue_mb) * 1_000_000)),
         connections: Arc::default(),
         remote: asked,
+        outbox: uplink.as_ref().map(|uplink| uplink.outbox().clone()),
     };
     let settings = LiveSettings {
         period: Duration::from_millis(config.tick.period_ms.into()),

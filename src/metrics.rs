@@ -10,10 +10,11 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use waywarden_components::prelude::*;
-use waywarden_systems::clock::{boottime, process_cpu_seconds};
+use waywarden_systems::clock::{boottime, process_cpu_seconds, system_utc};
 use waywarden_systems::inference::remote::RemoteStats;
 use waywarden_systems::ingress::Waiting;
 use waywarden_systems::metrics::{DeviceReading, GateReading, Numbers, POLICIES, STATES};
+use waywarden_systems::mqtt::outbox::Outbox;
 use waywarden_systems::record::RecorderStats;
 use waywarden_systems::tick::{StageTimes, Stages};
 
@@ -60,6 +61,8 @@ pub struct Observed {
     pub connections: Arc<Connections>,
     /// The service that computes models elsewhere, if there is one.
     pub remote: Option<Arc<RemoteStats>>,
+    /// What waits for the broker, if there is one.
+    pub outbox: Option<Outbox>,
 }
 
 impl Observed {
@@ -140,6 +143,7 @@ impl Collector for Observed {
         self.channels(&mut writer, &devices)?;
         self.recorder(&mut writer)?;
         self.remote(&mut writer)?;
+        self.outbox(&mut writer)?;
         process(&mut writer)?;
         self.connections(&mut writer)
     }
@@ -250,6 +254,35 @@ impl Observed {
             metric.count(&[("outcome", outcome)], count.load(Relaxed))?;
         }
         Ok(())
+    }
+
+    fn outbox(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        let Some(outbox) = &self.outbox else { return Ok(()) };
+        let tally = outbox.spool().tally();
+        let help = "Messages to the broker: put, acknowledged by it, expired, or dropped for want of room";
+        let mut metric = writer.counter("waywarden_mqtt_messages", help)?;
+        for (topic, stream) in &tally.streams {
+            for (outcome, count) in [
+                ("put", stream.put),
+                ("acknowledged", stream.acknowledged),
+                ("expired", stream.expired),
+                ("dropped", stream.dropped),
+            ] {
+                metric.count(&[("topic", topic), ("outcome", outcome)], count)?;
+            }
+        }
+        let mut metric = writer.gauge("waywarden_spool_messages", "Messages that wait for the broker")?;
+        metric.gauge(&[("place", "disk")], tally.messages as f64)?;
+        metric.gauge(&[("place", "memory")], tally.waiting as f64)?;
+        let mut metric = writer.gauge("waywarden_spool_bytes", "Their size")?;
+        metric.gauge(&[("place", "disk")], tally.bytes as f64)?;
+        metric.gauge(&[("place", "memory")], tally.waiting_bytes as f64)?;
+        let now = system_utc()
+            .and_then(|utc| u64::try_from((boottime().0 as i64).checked_add(utc.offset_ns)? / 1_000_000).ok());
+        let age = tally.oldest.zip(now).map_or(0.0, |(oldest, now)| now.saturating_sub(oldest) as f64 / 1e3);
+        writer
+            .gauge("waywarden_spool_oldest_age_seconds", "How long the oldest of them has waited on disk")?
+            .gauge(&[], age)
     }
 
     fn connections(&self, writer: &mut Writer<'_>) -> Result<(), Error> {

@@ -100,6 +100,7 @@ fn idle(http: Http) -> (Network, SocketAddr) {
         recorder: None,
         connections: Arc::default(),
         remote: None,
+        outbox: None,
     };
     let server = Server::new(&http).unwrap();
     let address = server.start_at_once(status::routes(observed), &network).unwrap().address().unwrap();

@@ -32,7 +32,8 @@ struct Recording {
 /// Starts to record a simulated drive, and waits until the disk has something of it.
 fn record(prelude: &str, more: &[&str]) -> Recording {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("config.toml"), SMALL).unwrap();
+    // Segments large enough for limits to be met within one, and short enough that some kills hit a boundary.
+    std::fs::write(dir.path().join("config.toml"), SMALL.replace("segment_s = 1", "segment_s = 2")).unwrap();
     let folder = dir.path().join("rec");
     std::fs::create_dir_all(&folder).unwrap();
     let args = ["run", "--config", "config.toml", "--simulate", "--record", "rec"];

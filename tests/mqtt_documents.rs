@@ -55,7 +55,8 @@ The vehicle reports to the broker that `mqtt.broker` names in the config, below 
 | `set-rate` | `stream`, `rate_hz` | another highest rate for `telemetry/<stream>`, until the next start |
 
 They are sent to `cmd/<name>` as JSON, and answered on `cmd/<name>/ack`: `received`, then `running` where it takes a while,
-then `done`, `failed` or `expired`. What cannot be read is answered with `failed` and what is wrong with it.
+then `done`, `failed` or `expired`. What cannot be read is answered with `failed` and what is wrong with it, commands
+that there are not on `cmd/unknown/ack`.
 
 ```sh
 mosquitto_pub -t waywarden/van-1/cmd/snapshot -q 1 -m '{\"id\": \"7f3a\", \"expires_at\": \"2026-11-23T12:00:00Z\"}'

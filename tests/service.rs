@@ -150,3 +150,18 @@ fn a_crash_in_c_code_costs_the_process_and_the_next_session_says_why() {
         assert!(notices(&newest(dir.path()).unwrap()).is_empty());
     }
 }
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let unit = waywarden(dir.path(), &["init", "--unit"]).done().out;
+    let path = dir.path().join("waywarden.service");
+    // Nobody has installed it here.
+    std::fs::write(&path, unit.replace("/usr/local/bin/waywarden", env!("CARGO_BIN_EXE_waywarden"))).unwrap();
+    let Ok(verdict) = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
+        println!("skipped: systemd-analyze is not installed");
+        return;
+    };
+    let said = String::from_utf8_lossy(&verdict.stderr).into_owned();
+    assert!(verdict.status.success() && !said.contains("waywarden.service"), "{said}");
+}

@@ -89,7 +89,7 @@ impl fmt::Display for Progress {
 pub struct CommandReceived {
     /// The name that who sent it has given it; empty where it cannot be read.
     pub id: String,
-    /// What it is called: `ping`. As it came, so that it can be answered.
+    /// What it is called: `ping`; `unknown` for one that there is not.
     pub name: String,
     /// When it expires, in nanoseconds since 1970 UTC.
     pub expires_ns: Option<i64>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bevy_ecs::component::Component;
+use bevy_ecs::schedule::SystemSet;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::{Voice, VoiceBuffer};
@@ -124,9 +125,13 @@ pub struct Counters {
 
 /// Whether a device can be relied on in this tick: its link is up, and the last thing that could be used is younger than the
 /// config allows. Where it is false, nothing is concluded from what the device said before. Written by `health::freshen`,
-/// in Perceive: Understand sees this tick's, Sense that of the tick before.
+/// in [`Freshening`]: Understand sees this tick's, Sense that of the tick before.
 #[derive(Component, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fresh(pub bool);
+
+/// Holds the system that writes [`Fresh`]: whatever in Understand depends on it comes after it.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Freshening;
 
 /// The states of a driver-assistance function (after ISO 15623 and ISO 17361).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

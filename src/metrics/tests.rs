@@ -4,10 +4,22 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use waywarden_systems::ingress::{channel, wake};
+use waywarden_systems::mqtt::spool::{Entry, Spool, SpoolSettings};
 
 use super::*;
 
 const DASHBOARD: &str = include_str!("../../assets/grafana.json");
+
+/// An outbox in which a message waits.
+fn outbox() -> Outbox {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(&folder.path().join("outbox.db"), SpoolSettings::default()).unwrap();
+    let entry =
+        Entry { stream: "event/a".into(), priority: 1, put_at: Some(1), expires_at: None, body: Default::default() };
+    spool.put(entry);
+    assert!(spool.flush(Duration::from_secs(60)));
+    Outbox::new(spool, "run".to_owned())
+}
 
 fn observed() -> Observed {
     let camera = StreamKind::Camera { role: CameraRole::Front, geometry: CameraGeometry::default() };
@@ -28,6 +40,7 @@ fn observed() -> Observed {
         recorder: Some((Arc::default(), 64_000_000)),
         connections: Arc::default(),
         remote: Some(Arc::default()),
+        outbox: Some(outbox()),
     }
 }
 

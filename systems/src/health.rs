@@ -30,7 +30,8 @@ pub struct HealthPlugin {
 impl Plugin for HealthPlugin {
     fn build(&self, app: &mut App) {
         app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
-        app.add_systems(Perceive, freshen).add_systems(Understand, assess.after(Obeying));
+        // In Understand, which is run in ticks in which nothing comes in, too: those are the ones that matter.
+        app.add_systems(Understand, (freshen.in_set(Freshening), assess.after(Obeying)));
     }
 }
 
@@ -45,12 +46,12 @@ impl HealthPlugin {
     }
 }
 
+/// When something that can be used was last heard of a device, by what it is.
+type Heard<'a> =
+    (&'a Link, &'a Counters, Option<&'a Gate>, Option<&'a GpsState>, Option<&'a RangeState>, &'a mut Fresh);
+
 /// Says of which devices nothing is to be concluded any more.
-pub fn freshen(
-    mut devices: Query<(&Link, &Counters, Option<&Gate>, Option<&GpsState>, Option<&RangeState>, &mut Fresh)>,
-    plugin: Res<HealthPlugin>,
-    clock: Res<Clock>,
-) {
+pub fn freshen(mut devices: Query<Heard>, plugin: Res<HealthPlugin>, clock: Res<Clock>) {
     for (link, counters, gate, gps, range, mut fresh) in &mut devices {
         let (last, stale_after) = match (gate, gps, range) {
             (Some(gate), ..) => (gate.judged_at, plugin.camera_stale),

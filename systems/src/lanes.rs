@@ -33,7 +33,8 @@ impl Plugin for LanePlugin {
             .state::<EgoLane>()
             .state::<LaneTracker>()
             .state_resource::<SegmentationAsked>();
-        app.add_systems(Perceive, request.in_set(JobRole::Segmentation)).add_systems(Understand, understand);
+        app.add_systems(Perceive, request.in_set(JobRole::Segmentation))
+            .add_systems(Understand, understand.after(Freshening));
     }
 }
 

@@ -21,7 +21,8 @@ impl Plugin for ObstaclePlugin {
             .state::<Detections>()
             .state::<Obstacles>()
             .state_resource::<DetectionAsked>();
-        app.add_systems(Perceive, request.in_set(JobRole::Detection)).add_systems(Understand, understand);
+        app.add_systems(Perceive, request.in_set(JobRole::Detection))
+            .add_systems(Understand, understand.after(Freshening));
     }
 }
 

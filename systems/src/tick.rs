@@ -101,10 +101,14 @@ impl TickPlugin {
     }
 }
 
+/// Of ticks in which nothing comes in, every so manieth senses and perceives all the same: an utterance is to end, and a
+/// distance to be forgotten, though every device has gone at once.
+const IDLE_TICKS: u64 = 32;
+
 /// Runs the phases of one tick.
 ///
-/// Where nothing came in there is nothing to sense or perceive. The number of inputs is journalled, so a replay skips
-/// the same phases.
+/// Where nothing came in there is nothing to sense or perceive, but now and then that devices have gone. The number of
+/// inputs is journalled, so a replay skips the same phases.
 fn run_phases(instruments: &Instruments) -> impl FnMut(&mut World) + Send + Sync + use<> {
     // Labels and stages are looked up once, not in every tick.
     let phase = |label: InternedScheduleLabel, name| {
@@ -120,7 +124,7 @@ fn run_phases(instruments: &Instruments) -> impl FnMut(&mut World) + Send + Sync
     let retire = phase(Retire.intern(), "retire");
     move |world| {
         ingress(world);
-        if world.resource::<Activity>().inputs > 0 {
+        if world.resource::<Activity>().inputs > 0 || world.resource::<Clock>().tick % IDLE_TICKS == 0 {
             sense(world);
             perceive(world);
         }

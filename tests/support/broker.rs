@@ -140,13 +140,13 @@ impl Listener {
         let (client, mut connection) = Client::new(options, 1000);
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
         let (theirs, speaker) = (heard.clone(), client.clone());
-        let (subscribed, listens) = std::sync::mpsc::channel();
+        let (subscribed, listens) = std::sync::mpsc::sync_channel(16);
         std::thread::Builder::new()
             .spawn(move || {
                 for event in connection.iter() {
                     match event {
                         Ok(Event::Incoming(Packet::ConnAck(_))) => speaker.subscribe("#", QoS::AtLeastOnce).unwrap(),
-                        Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
+                        Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.try_send(())),
                         Ok(Event::Incoming(Packet::Publish(publish))) => theirs.lock().unwrap().push(Heard {
                             topic: publish.topic.clone(),
                             bytes: publish.payload.to_vec(),
@@ -219,6 +219,8 @@ pub struct Proxy {
     /// Where it begins.
     pub port: u16,
     state: Arc<AtomicU8>,
+    /// The end at which the vehicle is, of the last connection.
+    near: Arc<Mutex<Option<TcpStream>>>,
 }
 
 impl Proxy {
@@ -226,17 +228,24 @@ impl Proxy {
     pub fn to(to: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, state) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU8::new(0)));
-        let theirs = state.clone();
+        let (theirs, last) = (state.clone(), Arc::new(Mutex::new(None)));
+        let near = last.clone();
         std::thread::Builder::new()
             .spawn(move || {
                 for near in listener.incoming().map_while(Result::ok) {
+                    *last.lock().unwrap() = near.try_clone().ok();
                     let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else { continue };
                     carry(near.try_clone().unwrap(), far.try_clone().unwrap(), theirs.clone(), false);
                     carry(far, near, theirs.clone(), true);
                 }
             })
             .unwrap();
-        Self { port, state }
+        Self { port, state, near }
+    }
+
+    /// The vehicle hears these bytes, as if the broker had said them.
+    pub fn inject(&self, bytes: &[u8]) {
+        self.near.lock().unwrap().as_ref().unwrap().write_all(bytes).unwrap();
     }
 
     /// From now on bytes fare like this.

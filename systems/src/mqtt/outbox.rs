@@ -47,9 +47,10 @@ pub enum Body {
 }
 
 /// The world's end of the link to the broker. Cheap to clone, never blocks. Not there in a replay.
-#[derive(Resource, Clone)]
+#[derive(Resource, Clone, Debug)]
 pub struct Outbox(Arc<Shared>);
 
+#[derive(Debug)]
 struct Shared {
     spool: Spool,
     boot_id: String,
@@ -59,7 +60,7 @@ struct Shared {
 }
 
 /// What waits in memory.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Live {
     /// Whether a broker listens.
     listens: bool,

@@ -8,6 +8,9 @@ use crate::commands::parse::{self, Parsed};
 /// The topics that are listened to, below that of the vehicle.
 pub const TOPICS: [&str; 3] = ["cmd/+", "recording/set", "privacy/set"];
 
+/// Under this name commands are answered that there are not.
+pub const UNKNOWN: &str = "unknown";
+
 /// Reads the messages of this tick.
 pub fn receive(mut messages: MessageReader<BrokerMessage>, mut commands: MessageWriter<CommandReceived>) {
     for message in messages.read() {
@@ -28,7 +31,8 @@ fn read(message: &BrokerMessage) -> Option<CommandReceived> {
             });
             return Some(CommandReceived {
                 id: parsed.id,
-                name: name.chars().take(parse::MOST_ID).collect(),
+                // Whoever invents names is answered under one: each would become a topic of its own.
+                name: parse::NAMES.iter().find(|known| **known == name).map_or(UNKNOWN, |known| known).to_owned(),
                 expires_ns: parsed.expires_ns,
                 again: message.again,
                 action,
@@ -73,6 +77,8 @@ mod tests {
         let off = read("recording/set", b"OFF", false).unwrap();
         assert_eq!((off.id.as_str(), off.action), ("recording-set-7", Ok(Action::Recording(false))));
         assert!(read("privacy/set", b"perhaps", false).unwrap().action.is_err());
+        let invented = read("cmd/reboot", br#"{"id":"a"}"#, false).unwrap();
+        assert!(invented.name == UNKNOWN && invented.action.is_err());
         // What the broker keeps may be of any age.
         assert!(read("cmd/ping", br#"{"id":"a"}"#, true).unwrap().action.unwrap_err().contains("retained"));
         assert!(read("privacy/set", b"OFF", true).unwrap().action.unwrap_err().contains("retained"));

@@ -90,6 +90,8 @@ struct Faults {
     forgetful: bool,
     /// Every access waits.
     stuck: bool,
+    /// Somebody waits for a disk that is stuck.
+    waited_for: bool,
 }
 
 impl Disk {
@@ -99,7 +101,11 @@ impl Disk {
     }
 
     fn ready(&self) -> io::Result<std::sync::MutexGuard<'_, Faults>> {
-        let faults = self.changed.wait_while(self.faults.lock().unwrap(), |faults| faults.stuck).unwrap();
+        let stays = |faults: &mut Faults| {
+            faults.waited_for = faults.stuck;
+            faults.stuck
+        };
+        let faults = self.changed.wait_while(self.faults.lock().unwrap(), stays).unwrap();
         if faults.broken { Err(io::Error::other("broken")) } else { Ok(faults) }
     }
 }
@@ -198,7 +204,8 @@ impl Recording {
         let stats = self.stats();
         while !wanted(self) {
             assert!(boottime().since(begin) < Duration::from_secs(60), "{what}: {:?} {:?}", self.said, self.stats());
-            if stats.waiting.load(Ordering::Relaxed) <= QUEUE / 2 {
+            let stuck = self.disk.faults.lock().unwrap().stuck;
+            if stuck || stats.waiting.load(Ordering::Relaxed) <= QUEUE / 2 {
                 self.tick();
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -272,6 +279,7 @@ fn a_disk_that_is_stuck_costs_ticks_and_never_stops_one() {
     let mut recording = Recording::start();
     recording.until("a start", Recording::goes_well);
     recording.disk.set(|faults| faults.stuck = true);
+    recording.until("a disk that is waited for", |recording| recording.disk.faults.lock().unwrap().waited_for);
     // The thread that ticks comes through here by itself; the recorder's is waited for by nobody.
     (0..500).for_each(|_| recording.tick());
     let stats = recording.stats();
@@ -333,7 +341,7 @@ fn whatever_a_disk_does_every_tick_is_recorded_or_counted() {
         for _ in 0..60 {
             let full = random.random_bool(0.3).then(|| random.random_range(0..20 * TICK_BYTES));
             let [broken, forgetful, stuck] = [0.2, 0.2, 0.2].map(|chance| random.random_bool(chance));
-            recording.disk.set(|faults| *faults = Faults { room: full, broken, forgetful, stuck });
+            recording.disk.set(|faults| *faults = Faults { room: full, broken, forgetful, stuck, waited_for: false });
             let until = recording.tick + random.random_range(1..30);
             recording.until("more ticks", |recording| recording.tick >= until);
         }

@@ -299,8 +299,12 @@ fn a_file_shrinks_when_the_backlog_has_been_worked_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool");
     let spool = open(&path, SpoolSettings::default());
-    let ids: Vec<SpoolId> = (0..20_000).map(|_| spool.put(entry("a", 1, &"x".repeat(500)))).collect();
-    assert!(spool.flush(PATIENCE));
+    let mut ids = Vec::new();
+    // No more at a time than may wait in memory.
+    for _ in 0..5 {
+        ids.extend((0..5000).map(|_| spool.put(entry("a", 1, &"x".repeat(500)))));
+        assert!(spool.flush(PATIENCE));
+    }
     ids.iter().for_each(|id| spool.acknowledge(*id));
     assert!(spool.flush(PATIENCE));
     spool.close(PATIENCE).unwrap();
