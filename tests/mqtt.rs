@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use broker::{Broker, Heard, LASTING, Listener, Proxy, Wire, pause, until};
 use nix::sys::signal::Signal;
-use outcome::{PATIENCE, end, send, sessions, start_after, wait, waywarden};
+use outcome::{PATIENCE, end, no_socket_is_opened, send, sessions, start_after, wait, waywarden};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -248,6 +248,7 @@ fn a_drive_is_told_commands_are_obeyed_and_all_of_it_replays() {
     let session = sessions(&dir.path().join("rec")).pop().unwrap();
     let replayed = waywarden(dir.path(), &["replay", session.to_str().unwrap(), "--verify"]).done();
     println!("{}", replayed.out);
+    no_socket_is_opened(dir.path(), &session);
     privacy_was_kept(&session);
 }
 

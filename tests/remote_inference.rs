@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use client::{get, post, raw};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use outcome::{PATIENCE, end, start, waywarden};
+use outcome::{PATIENCE, end, no_socket_is_opened, start, waywarden};
 use serde_json::Value;
 use waywarden::config::Http;
 use waywarden::http::Server;
@@ -146,26 +146,6 @@ fn what_a_service_found_is_recorded_and_replays_where_there_is_none() {
     assert_eq!((replayed["jobs"].as_str(), &replayed["verified"]["differing"]), (Some("recorded"), &0.into()));
     assert!(replayed["frames"]["segmented"].as_u64() >= Some(5), "{replayed}");
     no_socket_is_opened(dir, &session);
-}
-
-/// A replay asks the kernel for no socket of any network.
-fn no_socket_is_opened(dir: &Path, session: &Path) {
-    let trace = dir.join("sockets.txt");
-    let traced = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=socket", "-o", trace.to_str().unwrap()])
-        .arg(env!("CARGO_BIN_EXE_waywarden"))
-        .args(["replay", session.to_str().unwrap(), "--verify", "--json"])
-        .env_remove("WAYWARDEN_MODELS")
-        .env("HOME", dir)
-        .output();
-    match traced {
-        Ok(output) if output.status.success() => {
-            let sockets = std::fs::read_to_string(trace).unwrap();
-            assert!(!sockets.contains("AF_INET"), "{sockets}");
-        }
-        Ok(output) => println!("skipped: sockets of a replay: {}", String::from_utf8_lossy(&output.stderr)),
-        Err(error) => println!("skipped: sockets of a replay: no strace: {error}"),
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The built program as its users meet it: arguments in, exit code and words out.
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses what it needs")]
-#![expect(clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(clippy::panic, clippy::print_stdout, reason = "a test that cannot go on ends, and what is skipped is said")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -142,6 +142,26 @@ pub fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
 /// Runs the program in `dir` to its end.
 pub fn waywarden(dir: &Path, args: &[&str]) -> Outcome {
     end(&mut start(dir, args), dir)
+}
+
+/// A replay asks the kernel for no socket of any network. Where nobody can look over its shoulder, that is said.
+pub fn no_socket_is_opened(dir: &Path, session: &Path) {
+    let trace = dir.join("sockets.txt");
+    let traced = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=socket", "-o", trace.to_str().unwrap()])
+        .arg(env!("CARGO_BIN_EXE_waywarden"))
+        .args(["replay", session.to_str().unwrap(), "--verify", "--json"])
+        .env_remove("WAYWARDEN_MODELS")
+        .env("HOME", dir)
+        .output();
+    match traced {
+        Ok(output) if output.status.success() => {
+            let sockets = std::fs::read_to_string(trace).unwrap();
+            assert!(!sockets.contains("AF_INET"), "{sockets}");
+        }
+        Ok(output) => println!("skipped: sockets of a replay: {}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => println!("skipped: sockets of a replay: no strace: {error}"),
+    }
 }
 
 /// Waits for a program that was started in `dir`.
