@@ -123,7 +123,7 @@ pub fn obey(
                 back.then(|| (Progress::Done, "it is open again".to_owned()))
             }
             (Action::Snapshot { camera }, _) => {
-                let wanted = plugin_camera(camera.as_deref(), &plugin, &devices);
+                let wanted = camera_called(camera.as_deref(), &plugin, &devices);
                 let newest = frames.iter().filter(|frame| Some(frame.stream) == wanted).max();
                 newest.map(|frame| {
                     deeds.write(Deed { id: id.clone(), action: command.action.clone(), frame: Some(*frame) });
@@ -192,7 +192,7 @@ fn begin(
             rates.0.insert(stream.clone(), *rate_hz);
             Ok(Some(format!("{stream}: {rate_hz} Hz")))
         }
-        Action::Snapshot { camera } => match plugin_camera(camera.as_deref(), plugin, devices) {
+        Action::Snapshot { camera } => match camera_called(camera.as_deref(), plugin, devices) {
             Some(_) => Ok(None),
             None => Err(format!("no camera `{}`", camera.as_deref().unwrap_or("front"))),
         },
@@ -209,7 +209,7 @@ fn on_off(what: &str, on: bool) -> String {
 }
 
 /// The camera of a name; without one the first front camera, else the first.
-fn plugin_camera(
+fn camera_called(
     name: Option<&str>,
     plugin: &CommandPlugin,
     devices: &Query<(&StableId, &Link, Option<&Camera>)>,

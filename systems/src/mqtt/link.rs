@@ -145,7 +145,7 @@ impl BrokerLink {
         let mut look = tokio::time::interval(LOOK);
         let mut told = (boottime(), Uplink::default());
         loop {
-            sender.fill(system_millis())?;
+            sender.fill(system_millis)?;
             tokio::select! {
                 (eventloop, event) = &mut next => {
                     let event = event.map_err(|error| self.why(&error))?;
@@ -186,8 +186,7 @@ impl BrokerLink {
     fn hear(&self, event: &Event, sender: &mut Sender, lease: &Lease) -> Result<(), DriverError> {
         match event {
             Event::Incoming(Packet::Publish(publish)) => {
-                let is_birth =
-                    publish.topic.as_bytes() == self.settings.announce_again_on.as_deref().unwrap_or("").as_bytes();
+                let is_birth = self.settings.announce_again_on.as_ref() == Some(&publish.topic);
                 if is_birth && !publish.retain && publish.payload[..] == b"online"[..] {
                     self.announce(sender)?;
                 }

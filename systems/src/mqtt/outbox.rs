@@ -1,6 +1,7 @@
 //! Where messages wait: on disk until the broker has them, and in memory as long as it listens.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ struct Shared {
     boot_id: String,
     live: Mutex<Live>,
     retained: Mutex<BTreeMap<String, String>>,
+    /// Grows with each change of what is to be retained.
+    retained_changes: AtomicU64,
     changed: Notify,
 }
 
@@ -73,7 +76,14 @@ impl Outbox {
     /// An outbox that keeps what is put into it in `spool`. `boot_id` names this run of the program.
     pub fn new(spool: Spool, boot_id: String) -> Self {
         let live = Mutex::default();
-        Self(Arc::new(Shared { spool, boot_id, live, retained: Mutex::default(), changed: Notify::new() }))
+        Self(Arc::new(Shared {
+            spool,
+            boot_id,
+            live,
+            retained: Mutex::default(),
+            retained_changes: AtomicU64::new(0),
+            changed: Notify::new(),
+        }))
     }
 
     /// The name of this run.
@@ -115,13 +125,18 @@ impl Outbox {
         let mut retained = self.0.retained.lock().unwrap_or_else(PoisonError::into_inner);
         if retained.get(topic).is_none_or(|known| known != text) {
             retained.insert(topic.to_owned(), text.to_owned());
+            self.0.retained_changes.fetch_add(1, Ordering::Release);
             self.0.changed.notify_one();
         }
     }
 
-    /// What is to be retained, by topic.
-    pub(super) fn retained(&self) -> BTreeMap<String, String> {
-        self.0.retained.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is to be retained, by topic, if it has changed since `seen` was last set by this.
+    pub(super) fn retained_since(&self, seen: &mut Option<u64>) -> Option<BTreeMap<String, String>> {
+        let changes = self.0.retained_changes.load(Ordering::Acquire);
+        if seen.replace(changes) == Some(changes) {
+            return None;
+        }
+        Some(self.0.retained.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// A broker listens from now on. What was put before is late.

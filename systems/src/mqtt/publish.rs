@@ -15,7 +15,6 @@ use super::MqttPlugin;
 use super::outbox::{Body, Outbox, Outgoing};
 use super::wire::{CommandReply, VERSION};
 
-pub use events::Happening;
 pub use streams::STREAMS;
 
 /// How important a message is. What is more important is sent first, and kept longest where there is no room.

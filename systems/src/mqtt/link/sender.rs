@@ -31,6 +31,8 @@ pub(super) struct Sender<'a> {
     under_way: BTreeSet<SpoolId>,
     /// What was retained already, by topic.
     retained: BTreeMap<String, String>,
+    /// See [`Outbox::retained_since`].
+    retained_seen: Option<u64>,
     /// Late messages that have been fetched.
     late: VecDeque<(SpoolId, Entry)>,
     /// The last late message that was fetched.
@@ -54,6 +56,7 @@ impl<'a> Sender<'a> {
             on_wire: BTreeMap::new(),
             under_way: BTreeSet::new(),
             retained: BTreeMap::new(),
+            retained_seen: None,
             late: VecDeque::new(),
             after: None,
             more_late: true,
@@ -73,9 +76,9 @@ impl<'a> Sender<'a> {
         self.publish(topic, true, text.into_bytes(), None)
     }
 
-    /// Sends as much as may be under way. `now` is the date in milliseconds since 1970, for what expires.
-    pub fn fill(&mut self, now: Option<u64>) -> Result<(), DriverError> {
-        for (topic, text) in self.outbox.retained() {
+    /// Sends as much as may be under way. `now` gives the date in milliseconds since 1970, for what expires.
+    pub fn fill(&mut self, now: impl Fn() -> Option<u64>) -> Result<(), DriverError> {
+        for (topic, text) in self.outbox.retained_since(&mut self.retained_seen).into_iter().flatten() {
             if self.retained.get(&topic) != Some(&text) {
                 self.retain(format!("{}/{topic}", self.settings.base), text.clone())?;
                 self.retained.insert(topic, text);
@@ -86,7 +89,7 @@ impl<'a> Sender<'a> {
                 self.send(id, &entry, false)?;
                 continue;
             }
-            self.fetch(now);
+            self.fetch(&now);
             let Some((id, entry)) = self.late.pop_front() else { break };
             if !self.under_way.contains(&id) {
                 self.send(id, &entry, true)?;
@@ -163,7 +166,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Asks the spool for the next late messages, and takes what it has answered.
-    fn fetch(&mut self, now: Option<u64>) {
+    fn fetch(&mut self, now: impl Fn() -> Option<u64>) {
         let answer = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(backlog) = answer {
             self.asking = false;
@@ -180,7 +183,7 @@ impl<'a> Sender<'a> {
             return;
         }
         let (fetched, outbox) = (self.fetched.clone(), self.outbox.clone());
-        let request = BacklogRequest { after: self.after, below, count: PIECE, now };
+        let request = BacklogRequest { after: self.after, below, count: PIECE, now: now() };
         self.asked_below = below;
         self.asking = self.outbox.spool().ask_backlog(request, move |backlog| {
             *fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(backlog);

@@ -19,23 +19,23 @@ pub struct Known<'w, 's> {
 
 /// Something that goes on now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Happening {
+struct Happening {
     /// What it is about.
-    pub kind: String,
+    kind: String,
     /// The device or function it is about.
-    pub source: String,
+    source: String,
     /// When it began, if that is known.
-    pub started: Option<Mono>,
+    started: Option<Mono>,
     /// How urgent it is.
-    pub level: AlertLevel,
+    level: AlertLevel,
     /// What happens, for a person.
-    pub text: String,
+    text: String,
 }
 
 /// Tells what has begun, changed and ended since the tick before.
 pub(super) fn tell(known: &Known, teller: &mut Teller) {
     let now = happenings(known, teller);
-    let mut figures = figures(known, teller);
+    let mut figures = figures(known);
     let open = std::mem::take(&mut teller.telemetry.open);
     let mut still = BTreeMap::new();
     for (key, event) in open {
@@ -113,7 +113,7 @@ fn voice_key(microphone: StreamId, number: u64) -> String {
 }
 
 /// What is known of what has ended in this tick.
-fn figures(known: &Known, _: &Teller) -> BTreeMap<String, BTreeMap<String, f64>> {
+fn figures(known: &Known) -> BTreeMap<String, BTreeMap<String, f64>> {
     let mut found = BTreeMap::new();
     for (microphone, _) in &known.microphones {
         let own = StreamId::utterances_of(microphone.stream);

@@ -43,15 +43,11 @@ impl News {
 
     /// Whether it is to be told now, after what was told last.
     fn is_due(&self, told: Option<&Told>, now: Mono, rate_hz: f64, heartbeat: Duration) -> bool {
-        if rate_hz <= 0.0 {
+        if !is_in_time(told.and_then(|told| told.at), now, rate_hz) {
             return false;
         }
         let Some((told, at)) = told.and_then(|told| Some((told, told.at?))) else { return true };
         let since = now.since(at);
-        // A tick early is in time: the next one would be late.
-        if since.as_secs_f64() < 1.0 / rate_hz - 0.005 {
-            return false;
-        }
         let moved = |(a, b): (&f64, &f64)| (a - b).abs() > self.deadband;
         self.words != told.words
             || self.numbers.len() != told.numbers.len()
@@ -60,19 +56,45 @@ impl News {
     }
 }
 
-/// Tells what is due.
+/// Tells of some streams.
+type Tell = fn(&Known, &Rates, &mut Teller);
+
+/// Tells what is due. What cannot be, because it was told a moment ago, is not even looked at.
 pub(super) fn tell(known: &Known, rates: &Rates, teller: &mut Teller) {
-    position(known, rates, teller);
-    lane(known, rates, teller);
-    objects(known, rates, teller);
-    voice(known, rates, teller);
-    health(known, rates, teller);
+    let tells: [(&[&str], Tell); 5] = [
+        (&["position", "speed"], position),
+        (&["lane"], lane),
+        (&["objects"], objects),
+        (&["voice"], voice),
+        (&["health"], health),
+    ];
+    for (streams, tell) in tells {
+        if streams.iter().any(|stream| may_be_due(stream, rates, teller)) {
+            tell(known, rates, teller);
+        }
+    }
+}
+
+/// How often a stream may be told, in hertz.
+fn rate_hz(stream: &str, rates: &Rates, teller: &Teller) -> f64 {
+    rates.0.get(stream).copied().unwrap_or_else(|| teller.plugin.rate_hz(stream))
+}
+
+/// Whether a stream's rate lets it be told now, whatever there is to say.
+fn may_be_due(stream: &str, rates: &Rates, teller: &Teller) -> bool {
+    let told = teller.telemetry.streams.get(&format!("telemetry/{stream}"));
+    is_in_time(told.and_then(|told| told.at), teller.clock.now, rate_hz(stream, rates, teller))
+}
+
+/// Whether the last message was made long enough ago. A tick early is in time: the next one would be late.
+fn is_in_time(last: Option<Mono>, now: Mono, rate_hz: f64) -> bool {
+    rate_hz > 0.0 && last.is_none_or(|last| now.since(last).as_secs_f64() >= 1.0 / rate_hz - 0.005)
 }
 
 fn say<T: serde::Serialize>(news: News, rates: &Rates, teller: &mut Teller, data: impl FnOnce() -> T) {
     let topic = format!("telemetry/{}", news.stream);
     let plugin = teller.plugin;
-    let rate = rates.0.get(news.stream).copied().unwrap_or_else(|| plugin.rate_hz(news.stream));
+    let rate = rate_hz(news.stream, rates, teller);
     let told = teller.telemetry.streams.get(&topic);
     if !news.is_due(told, teller.clock.now, rate, plugin.heartbeat) {
         return;
