@@ -19,6 +19,7 @@ pub mod input;
 pub mod job;
 pub mod kind;
 pub mod lanes;
+pub mod motion;
 pub mod outcome;
 pub mod perception;
 pub mod phase;
@@ -40,6 +41,7 @@ pub mod prelude {
     pub use crate::job::*;
     pub use crate::kind::Kind;
     pub use crate::lanes::*;
+    pub use crate::motion::*;
     pub use crate::outcome::*;
     pub use crate::perception::*;
     pub use crate::phase::*;

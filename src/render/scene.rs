@@ -158,7 +158,7 @@ impl Director {
             self.status.speaking = Some(voice.speaking);
         }
         for (id, alert) in &found.alerts {
-            self.status.alerts.insert(*id, (alert.kind.clone(), alert.level));
+            self.status.alerts.insert(*id, (alert.kind.to_string(), alert.level));
         }
         for id in &found.gone {
             self.status.alerts.remove(id);

@@ -162,7 +162,10 @@ impl Devices {
     /// Alerts: their kind and level, when they began and ended, in seconds since the start.
     pub fn alerts(&self, base: &Base) -> Vec<(String, AlertLevel, f64, Option<f64>)> {
         let at = |time: Mono| time.since(base.start).as_secs_f64();
-        self.alerts.values().map(|(alert, from, to)| (alert.kind.clone(), alert.level, at(*from), to.map(at))).collect()
+        self.alerts
+            .values()
+            .map(|(alert, from, to)| (alert.kind.to_string(), alert.level, at(*from), to.map(at)))
+            .collect()
     }
 
     /// The models that could be run, and why others could not.
@@ -224,7 +227,7 @@ impl Devices {
                 from: *from,
                 to: to.unwrap_or(base.end),
                 row: "alerts".to_owned(),
-                text: format!("{}: {:?}", escape(&alert.kind), alert.level),
+                text: format!("{}: {:?}", alert.kind, alert.level),
             })
             .collect();
         chart.traces.extend(bars("alert", &alerts, base.start, "#8f1d6b"));

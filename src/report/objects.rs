@@ -140,16 +140,15 @@ impl Objects {
             }
         }
         for (id, track) in &found.tracks {
-            if let Some((distance, _)) = track.distance_m {
-                let closing = track.closing_mps;
-                let closing_mps = closing.unwrap_or_default().into();
+            if let Some(motion) = track.motion {
+                let (distance_m, closing_mps) = (motion.distance_m.into(), motion.closing_mps.into());
                 let (at, class) = (track.last_seen, track.class);
-                self.tracks.push(Dot { at, class, id: id.seq, distance_m: distance.into(), closing_mps });
+                self.tracks.push(Dot { at, class, id: id.seq, distance_m, closing_mps });
             }
         }
-        let with_distance = found.tracks.iter().filter_map(|(_, track)| Some((track, track.distance_m?.0)));
-        if let Some((track, distance)) = with_distance.min_by(|a, b| a.1.total_cmp(&b.1)) {
-            self.track_nearest.push(track.last_seen, distance, track.closing_mps);
+        let with_motion = found.tracks.iter().filter_map(|(_, track)| Some((track, track.motion?)));
+        if let Some((track, motion)) = with_motion.min_by(|a, b| a.1.distance_m.total_cmp(&b.1.distance_m)) {
+            self.track_nearest.push(track.last_seen, motion.distance_m, Some(motion.closing_mps));
         }
     }
 

@@ -28,7 +28,6 @@ pub mod registry;
 pub mod replay;
 mod resample;
 pub mod retire;
-pub mod road_plane;
 pub mod serial;
 pub mod session;
 pub mod settings;
@@ -40,3 +39,5 @@ pub mod speaker;
 pub mod supervisor;
 pub mod tick;
 pub mod voice;
+
+pub use waywarden_perception::road_plane;

@@ -155,9 +155,10 @@ fn found(tick: u64, frame: StableId) -> Vec<Change> {
             &Notice { level: NoticeLevel::Warning, source: "front".to_owned(), text },
         ));
         let alert = Alert {
-            kind: "lane_departure".to_owned(),
+            kind: AlertKind::LaneDeparture,
             level: AlertLevel::Caution,
             started: Mono(0),
+            text: "0.2 m to the left line".to_owned(),
             evidence: Vec::new(),
         };
         changes.push(change(StableId::new(StreamId::ALERTS, 1), &alert));

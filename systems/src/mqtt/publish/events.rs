@@ -69,14 +69,13 @@ pub(super) fn tell(known: &Known, teller: &mut Teller) {
 fn happenings(known: &Known, teller: &Teller) -> BTreeMap<String, Happening> {
     let mut found = BTreeMap::new();
     for (id, alert) in &known.alerts {
-        let Alert { kind, level, started, .. } = alert;
-        let text = kind.replace('_', " ");
+        let Alert { kind, level, started, text, .. } = alert;
         let happening = Happening {
-            kind: kind.clone(),
+            kind: kind.name().to_owned(),
             source: teller.plugin.name(id.stream),
             started: Some(*started),
             level: *level,
-            text,
+            text: text.clone(),
         };
         found.insert(format!("alert {id}"), happening);
     }

@@ -138,14 +138,14 @@ fn front<'a>(known: &'a Known) -> Option<(&'a Camera, &'a Fresh, &'a EgoLane, &'
     fronts.min_by_key(|(id, ..)| **id).map(|(_, camera, fresh, lane, obstacles)| (camera, fresh, lane, obstacles))
 }
 
-fn is_warned_of(known: &Known, kinds: &[&str]) -> bool {
-    known.alerts.iter().any(|alert| kinds.contains(&alert.kind.as_str()))
+fn is_warned_of(known: &Known, kinds: &[AlertKind]) -> bool {
+    known.alerts.iter().any(|alert| kinds.contains(&alert.kind))
 }
 
 fn lane(known: &Known, rates: &Rates, teller: &mut Teller) {
     let Some((_, fresh, lane, _)) = front(known) else { return };
     let is_enabled = teller.plugin.lanes && fresh.0;
-    let is_warning = is_warned_of(known, &["lane_departure"]);
+    let is_warning = is_warned_of(known, &[AlertKind::LaneDeparture]);
     let is_error = teller.plugin.lanes && !fresh.0;
     let geometry = lane.estimate.geometry.as_ref();
     let numbers = geometry.map(|geometry| vec![f64::from(geometry.offset_m)]).unwrap_or_default();
@@ -172,7 +172,8 @@ fn objects(known: &Known, rates: &Rates, teller: &mut Teller) {
     let detects = known.models.ready(JobRole::Detection);
     let sees = front.is_some_and(|(_, fresh, ..)| fresh.0) && detects;
     let is_enabled = sees || distance_m.is_some();
-    let is_warning = is_warned_of(known, &["forward_collision", "pedestrian", "obstacle"]);
+    let is_warning =
+        is_warned_of(known, &[AlertKind::ForwardCollision, AlertKind::VulnerableRoadUser, AlertKind::MovingOff]);
     let is_error = detects && !sees;
     let boxes = front.map(|(.., obstacles)| obstacles.boxes.as_slice()).unwrap_or_default();
     let mut classes: Vec<String> = boxes.iter().map(|found| class(found.class)).collect();

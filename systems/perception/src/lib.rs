@@ -1,0 +1,6 @@
+//! The arithmetic of seeing: what a camera's pictures, boxes and masks mean on the road, and when that is worth a warning.
+//!
+//! Plain functions and plain state. No systems, no I/O, no clock: time comes in with what is measured. State is saved with
+//! `serde`, so that whoever holds it can be restored, and goes on bit for bit.
+
+pub mod road_plane;
