@@ -9,6 +9,7 @@ use waywarden_components::prelude::*;
 use waywarden_systems::camera::{CameraPlugin, GateSettings};
 use waywarden_systems::commands::CommandPlugin;
 use waywarden_systems::devices::{self, DevicesPlugin};
+use waywarden_systems::ego::EgoPlugin;
 use waywarden_systems::gps::GpsPlugin;
 use waywarden_systems::health::HealthPlugin;
 use waywarden_systems::ingress::{Door, IngressPlugin, Source};
@@ -52,6 +53,7 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     let mut app = App::empty();
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
     app.add_plugins((camera(config), lanes(config), obstacles(config), gps(config), RangePlugin, voice(config)));
+    app.add_plugins(EgoPlugin);
     app.add_plugins((health(config, streams), SettingsPlugin { apply: apply(streams) }));
     let commands = CommandPlugin { names: uplink::names(streams), telemetry: publish::STREAMS.to_vec() };
     app.add_plugins((commands, uplink::plugin(config, streams)));

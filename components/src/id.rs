@@ -18,8 +18,6 @@ impl StreamId {
     pub const APP: StreamId = StreamId(0);
     /// The first number of a stream that the app makes.
     pub const OWN: u16 = 0x8000;
-    /// Objects followed over frames.
-    pub const TRACKS: StreamId = StreamId(Self::OWN + 1);
     /// Warnings and notices.
     pub const ALERTS: StreamId = StreamId(Self::OWN + 2);
 
@@ -47,6 +45,11 @@ impl StreamId {
     /// The stream of utterances heard by the microphone `device`.
     pub const fn utterances_of(device: StreamId) -> StreamId {
         StreamId(Self::OWN + 0x1000 + device.0)
+    }
+
+    /// The stream of objects followed in the pictures of the camera `device`.
+    pub const fn tracks_of(device: StreamId) -> StreamId {
+        StreamId(Self::OWN + 0x2000 + device.0)
     }
 }
 

@@ -26,6 +26,28 @@ pub struct EgoMotion {
     pub standing: bool,
 }
 
+/// What a fix says of the vehicle's motion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EgoSample {
+    /// When it was measured.
+    pub at: Mono,
+    /// Speed over ground in m/s.
+    pub speed_mps: f32,
+    /// Course over ground in degrees clockwise from true north.
+    pub course_deg: Option<f32>,
+}
+
+/// What the last fixes said. Written by `ego::follow`.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EgoHistory {
+    /// The last few, oldest first.
+    pub samples: Vec<EgoSample>,
+    /// Whether the vehicle is known to stand.
+    pub standing: bool,
+    /// The last course while it moved, in degrees clockwise from true north.
+    pub heading_deg: Option<f32>,
+}
+
 /// The state of a warning function, after ISO 15623 and ISO 17361.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarningFunction {
@@ -41,5 +63,6 @@ pub struct WarningFunctions(pub BTreeMap<AlertKind, WarningFunction>);
 
 crate::kinds! {
     EgoMotion => "ego_motion",
+    EgoHistory => "ego_history",
     WarningFunctions => "warning_functions",
 }

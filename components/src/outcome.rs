@@ -23,6 +23,9 @@ pub struct Track {
     pub first_seen: Mono,
     /// When it was last seen.
     pub last_seen: Mono,
+    /// Whether it is lost: it is gone after the tick.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Where something is and how it moves, in the vehicle's frame.
@@ -125,6 +128,9 @@ pub struct Alert {
     pub text: String,
     /// The frames, tracks or readings that agree, in order.
     pub evidence: Vec<StableId>,
+    /// When it ended: it is gone after the tick.
+    #[serde(default)]
+    pub ended: Option<Mono>,
 }
 
 /// A person or program that watches or talks.

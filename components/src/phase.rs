@@ -1,6 +1,6 @@
 //! The phases of a tick, in the order in which they run.
 
-use bevy_ecs::schedule::ScheduleLabel;
+use bevy_ecs::schedule::{ScheduleLabel, SystemSet};
 
 macro_rules! phases {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -23,4 +23,19 @@ phases! {
     Record,
     /// What nobody holds is despawned.
     Retire,
+}
+
+/// The order of what is concluded in [`Understand`]: each builds on those before it. `health::freshen` comes before all.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Insight {
+    /// Lanes.
+    Lanes,
+    /// Boxes of obstacles.
+    Boxes,
+    /// How the own vehicle moves.
+    Ego,
+    /// Obstacles followed, with distances and speeds.
+    Tracks,
+    /// Warnings.
+    Warnings,
 }

@@ -30,6 +30,8 @@ pub struct HealthPlugin {
 impl Plugin for HealthPlugin {
     fn build(&self, app: &mut App) {
         app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
+        let order = (Insight::Lanes, Insight::Boxes, Insight::Ego, Insight::Tracks, Insight::Warnings);
+        app.configure_sets(Understand, order.chain().after(Freshening));
         // In Understand, which is run in ticks in which nothing comes in, too: those are the ones that matter.
         app.add_systems(Understand, (freshen.in_set(Freshening), assess.after(Obeying)));
     }

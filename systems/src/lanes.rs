@@ -34,7 +34,7 @@ impl Plugin for LanePlugin {
             .state::<LaneTracker>()
             .state_resource::<SegmentationAsked>();
         app.add_systems(Perceive, request.in_set(JobRole::Segmentation))
-            .add_systems(Understand, understand.after(Freshening));
+            .add_systems(Understand, understand.in_set(Insight::Lanes));
     }
 }
 

@@ -6,6 +6,7 @@ pub mod camera;
 pub mod clock;
 pub mod commands;
 pub mod devices;
+pub mod ego;
 pub mod emit;
 pub mod gps;
 pub mod health;

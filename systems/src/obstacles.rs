@@ -22,7 +22,7 @@ impl Plugin for ObstaclePlugin {
             .state::<Obstacles>()
             .state_resource::<DetectionAsked>();
         app.add_systems(Perceive, request.in_set(JobRole::Detection))
-            .add_systems(Understand, understand.after(Freshening));
+            .add_systems(Understand, understand.in_set(Insight::Boxes));
     }
 }
 

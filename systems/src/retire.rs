@@ -15,10 +15,19 @@ impl Plugin for RetirePlugin {
     }
 }
 
-/// Despawns samples and one-tick findings, unless a job waits for them or looks at them; forgets the tick's messages.
-pub fn retire(world: &mut World, samples: &mut QueryState<(Entity, &StableId), With<Stamp>>) {
+/// Despawns samples and one-tick findings, unless a job waits for them or looks at them, tracks that are lost and alerts that
+/// have ended; forgets the tick's messages.
+pub fn retire(
+    world: &mut World,
+    samples: &mut QueryState<(Entity, &StableId), With<Stamp>>,
+    tracks: &mut QueryState<(Entity, &Track)>,
+    alerts: &mut QueryState<(Entity, &Alert)>,
+) {
     let jobs = world.resource::<Jobs>();
-    let gone: Vec<Entity> = samples.iter(world).filter(|(_, id)| !jobs.holds(**id)).map(|(entity, _)| entity).collect();
+    let mut gone: Vec<Entity> =
+        samples.iter(world).filter(|(_, id)| !jobs.holds(**id)).map(|(entity, _)| entity).collect();
+    gone.extend(tracks.iter(world).filter(|(_, track)| track.lost).map(|(entity, _)| entity));
+    gone.extend(alerts.iter(world).filter(|(_, alert)| alert.ended.is_some()).map(|(entity, _)| entity));
     for entity in gone {
         world.despawn(entity);
     }

@@ -160,6 +160,7 @@ fn found(tick: u64, frame: StableId) -> Vec<Change> {
             started: Mono(0),
             text: "0.2 m to the left line".to_owned(),
             evidence: Vec::new(),
+            ended: None,
         };
         changes.push(change(StableId::new(StreamId::ALERTS, 1), &alert));
     }

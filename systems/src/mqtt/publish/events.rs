@@ -68,7 +68,7 @@ pub(super) fn tell(known: &Known, teller: &mut Teller) {
 /// What goes on, by what names it as long as it does.
 fn happenings(known: &Known, teller: &Teller) -> BTreeMap<String, Happening> {
     let mut found = BTreeMap::new();
-    for (id, alert) in &known.alerts {
+    for (id, alert) in known.alerts.iter().filter(|(_, alert)| alert.ended.is_none()) {
         let Alert { kind, level, started, text, .. } = alert;
         let happening = Happening {
             kind: kind.name().to_owned(),

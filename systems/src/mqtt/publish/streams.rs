@@ -139,7 +139,7 @@ fn front<'a>(known: &'a Known) -> Option<(&'a Camera, &'a Fresh, &'a EgoLane, &'
 }
 
 fn is_warned_of(known: &Known, kinds: &[AlertKind]) -> bool {
-    known.alerts.iter().any(|alert| kinds.contains(&alert.kind))
+    known.alerts.iter().any(|alert| alert.ended.is_none() && kinds.contains(&alert.kind))
 }
 
 fn lane(known: &Known, rates: &Rates, teller: &mut Teller) {
