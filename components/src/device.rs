@@ -7,7 +7,7 @@ use bevy_ecs::schedule::SystemSet;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::{Voice, VoiceBuffer};
-use crate::frame::Gate;
+use crate::frame::{Gate, Sight};
 use crate::geometry::CameraGeometry;
 use crate::job::JobRole;
 use crate::lanes::LaneTracker;
@@ -31,7 +31,7 @@ pub enum CameraRole {
 
 /// A camera.
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[require(Link, Description, Counters, Fresh, Health, Gate, EgoLane, LaneTracker, Obstacles)]
+#[require(Link, Description, Counters, Fresh, Health, Gate, Sight, EgoLane, LaneTracker, Obstacles)]
 pub struct Camera {
     /// Where it looks.
     pub role: CameraRole,

@@ -102,7 +102,55 @@ pub struct Gate {
     pub opened: Mono,
 }
 
+/// Why a camera that gives pictures sees nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SightFault {
+    /// All of one shade: covered, or in the dark.
+    Blocked,
+    /// Blown out.
+    Overexposed,
+    /// The same picture again and again.
+    Frozen,
+    /// The road is above.
+    UpsideDown,
+}
+
+impl SightFault {
+    /// What is wrong and what to do, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Blocked => "camera blocked: it sees nothing but one shade; clean the lens, take off what covers it",
+            Self::Overexposed => "camera blinded: the picture is blown out; low sun, or its exposure is wrong",
+            Self::Frozen => "camera frozen: it gives the same picture again and again; unplug it and plug it in again",
+            Self::UpsideDown => "camera upside down: the road is above; turn it",
+        }
+    }
+}
+
+/// Whether a camera can see at all. Written by `camera::look_out`.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Why it cannot.
+    pub fault: Option<SightFault>,
+    /// Number of the newest frame that was looked at.
+    pub latest: u64,
+    /// Since when its pictures have been of one shade.
+    pub plain: Option<Mono>,
+    /// Since when they have been blown out.
+    pub bright: Option<Mono>,
+    /// Since when they have been the same.
+    pub same: Option<Mono>,
+    /// Masks in a row that had the road above.
+    pub overhead: u32,
+    /// The last picture that differed from the one before.
+    pub last: Option<Luma>,
+    /// A hash of the bytes of the last picture, where it was like the one before.
+    pub fingerprint: Option<u64>,
+}
+
 crate::kinds! {
+    Sight => "sight",
     Frame => "frame",
     Thumbnail => "thumbnail",
     GateScore => "gate_score",

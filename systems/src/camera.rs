@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
+use waywarden_perception::sight;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use gate::GateSettings;
 
@@ -51,10 +53,11 @@ impl Plugin for CameraPlugin {
             .payload::<LaneFeatures>("made of nothing but the frame and the camera's geometry, and gone with its tick")
             .state::<GateScore>()
             .state::<Gate>()
+            .state::<Sight>()
             .exempt::<GateSettings>("the config, which the session holds")
             .exempt::<CloserLook>("the config, which the session holds")
             .exempt::<LookAhead>("pure functions of frames, called early");
-        app.add_systems(Sense, (capture, gate).chain());
+        app.add_systems(Sense, (capture, gate).chain()).add_systems(Understand, look_out.before(Freshening));
     }
 }
 
@@ -178,6 +181,37 @@ pub fn gate(
                 GateScore::Unusable
             }
         };
+    }
+}
+
+/// Looks whether cameras can see at all.
+pub fn look_out(
+    mut results: MessageReader<JobResult>,
+    frames: Query<(&StableId, &Stamp, &Frame, &Thumbnail, &GateScore)>,
+    mut cameras: Query<(&StableId, &mut Sight)>,
+    motion: Res<EgoMotion>,
+) {
+    let judged = |(.., score): &(_, _, _, _, &GateScore)| matches!(score, GateScore::Judged { .. });
+    let mut all: Vec<_> = frames.iter().filter(judged).collect();
+    all.sort_unstable_by_key(|(id, ..)| **id);
+    for (id, stamp, frame, thumbnail, _) in all {
+        let camera = cameras.iter_mut().find(|(camera, _)| camera.stream == id.stream);
+        let (Some((_, mut sight)), Thumbnail::Ready { luma, .. }) = (camera, thumbnail) else { continue };
+        // A frame that a job holds stays in the world.
+        if id.seq <= sight.latest {
+            continue;
+        }
+        sight.latest = id.seq;
+        sight::look(&mut sight, luma, || xxh3_64(&frame.jpeg), stamp.captured, motion.speed_mps);
+    }
+    for result in results.read() {
+        let camera = cameras.iter_mut().find(|(camera, _)| camera.stream == result.frame.stream);
+        let frame = frames.iter().find(|(id, ..)| **id == result.frame);
+        if let (JobOutput::Segmentation(masks), Some((_, mut sight)), Some((_, stamp, ..))) =
+            (&result.output, camera, frame)
+        {
+            sight::take_road(&mut sight, &masks.drivable, stamp.captured);
+        }
     }
 }
 

@@ -49,14 +49,20 @@ impl HealthPlugin {
 }
 
 /// When something that can be used was last heard of a device, by what it is.
-type Heard<'a> =
-    (&'a Link, &'a Counters, Option<&'a Gate>, Option<&'a GpsState>, Option<&'a RangeState>, &'a mut Fresh);
+type Heard<'a> = (
+    &'a Link,
+    &'a Counters,
+    Option<(&'a Gate, &'a Sight)>,
+    Option<&'a GpsState>,
+    Option<&'a RangeState>,
+    &'a mut Fresh,
+);
 
 /// Says of which devices nothing is to be concluded any more.
 pub fn freshen(mut devices: Query<Heard>, plugin: Res<HealthPlugin>, clock: Res<Clock>) {
     for (link, counters, gate, gps, range, mut fresh) in &mut devices {
         let (last, stale_after) = match (gate, gps, range) {
-            (Some(gate), ..) => (gate.judged_at, plugin.camera_stale),
+            (Some((gate, sight)), ..) => (gate.judged_at.filter(|_| sight.fault.is_none()), plugin.camera_stale),
             (_, Some(gps), _) => (gps.last_fix, plugin.gps_stale),
             (.., Some(range)) => (range.last_valid, plugin.range_stale),
             _ => (counters.last, plugin.microphone_stale),
@@ -72,7 +78,7 @@ type Device<'a> = (
     &'a Link,
     &'a Counters,
     Option<&'a Camera>,
-    Option<&'a Gate>,
+    Option<(&'a Gate, &'a Sight)>,
     Option<&'a GpsState>,
     Option<&'a RangeState>,
     Option<&'a DriveRecorder>,
@@ -107,7 +113,8 @@ pub fn assess(
             .or_else(|| remote.map(|remote| judge_remote(link, remote)))
             .or_else(|| (inside && switches.privacy).then(|| (FunctionState::Off, "privacy is on".to_owned())))
             .or_else(|| judge_link(link, counters, &clock, stale_after))
-            .or_else(|| gate.and_then(judge_frames))
+            .or_else(|| gate.and_then(|(gate, _)| judge_frames(gate)))
+            .or_else(|| gate.and_then(|(_, sight)| judge_sight(sight)))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
             .or_else(|| camera.filter(|_| !plugin.gate).and_then(judge_unseen))
@@ -194,6 +201,10 @@ fn judge_frames(gate: &Gate) -> Judgement {
     // Every frame so far was broken: the camera does not speak JPEG.
     (gate.broken > 0 && gate.judged == 0)
         .then(|| (FunctionState::Fault, "no frame can be decoded: is it set to MJPEG?".to_owned()))
+}
+
+fn judge_sight(sight: &Sight) -> Judgement {
+    sight.fault.map(|fault| (FunctionState::Degraded, fault.words().to_owned()))
 }
 
 fn judge_gps(gps: &GpsState, clock: &Clock, stale_after: Duration) -> Judgement {

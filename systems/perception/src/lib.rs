@@ -5,3 +5,4 @@
 
 pub mod ego;
 pub mod road_plane;
+pub mod sight;
