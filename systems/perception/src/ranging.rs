@@ -13,6 +13,9 @@
 
 mod belief;
 mod box_view;
+#[cfg(test)]
+mod figures;
+mod modes;
 mod path;
 mod range;
 #[cfg(test)]
@@ -28,6 +31,7 @@ use waywarden_components::prelude::*;
 use crate::road_plane::RoadPlane;
 use belief::{Belief, CHANGE, CLOSING, DISTANCE, Evidence, HEIGHT, PITCH, State, WIDTH};
 use box_view::BoxView;
+use modes::Modes;
 use path::{Across, Corridor};
 pub use range::{RangeAlone, RangeAt, RangeFinding, assign_range};
 pub use settings::RangingSettings;
@@ -95,7 +99,7 @@ pub struct MotionFilter {
 struct Known {
     /// Capture time of the newest frame in which it was seen.
     at: Mono,
-    belief: Belief,
+    modes: Modes,
     across: Across,
     /// The middle of the corridor at its distance, in metres left of the vehicle's middle.
     middle_m: f64,
@@ -173,8 +177,7 @@ impl Known {
             return None;
         }
         let (closing, closing_sigma) = settings.first_closing(class, sight.speed_mps);
-        let mean =
-            State::from([sum / weight, closing, 0.0, libm::log(size.width_m), libm::log(size.height_m), 0.0]);
+        let mean = State::from([sum / weight, closing, 0.0, libm::log(size.width_m), libm::log(size.height_m), 0.0]);
         let sigma = State::from([
             1.5,
             closing_sigma,
@@ -183,11 +186,10 @@ impl Known {
             size.height_spread,
             sight.pitch_sigma_rad,
         ]);
-        let belief = Belief::new(mean, sigma);
         let corridor = settings.corridor(sight);
         let mut known = Self {
             at: sight.at,
-            belief,
+            modes: Modes::new(Belief::new(mean, sigma)),
             across: Across::new(0.0, 1.0, &corridor),
             middle_m: 0.0,
             bumper_m: sight.camera.bumper_m,
@@ -200,7 +202,7 @@ impl Known {
         known.look(settings, sight, view, class, f64::INFINITY);
         let (offset_m, variance) = known.place(sight, view, class, &corridor);
         known.across = Across::new(offset_m, variance, &corridor);
-        known.across.judge(settings, &corridor, known.belief.width_m());
+        known.across.judge(settings, &corridor, known.modes.belief().width_m());
         known.is_sound().then_some(known)
     }
 
@@ -216,7 +218,8 @@ impl Known {
         self = self.later(settings, class, dt);
         self.at = sight.at;
         if let (Some(now), Some(last)) = (sight.speed_mps, self.speed_mps) {
-            self.belief.own_speed_changed((now - last).clamp(-12.0 * dt, 12.0 * dt));
+            let faster = (now - last).clamp(-12.0 * dt, 12.0 * dt);
+            self.modes.change(|belief| belief.own_speed_changed(faster));
         }
         (self.speed_mps, self.pitch_sigma_rad) = (sight.speed_mps, sight.pitch_sigma_rad);
         self.bumper_m = sight.camera.bumper_m;
@@ -228,7 +231,7 @@ impl Known {
         let corridor = settings.corridor(sight);
         let (offset_m, variance) = self.place(sight, view, class, &corridor);
         self.across.learn(offset_m, variance, &corridor);
-        self.across.judge(settings, &corridor, self.belief.width_m());
+        self.across.judge(settings, &corridor, self.modes.belief().width_m());
         (self.refused < REFUSALS && self.is_sound()).then_some(self)
     }
 
@@ -236,7 +239,9 @@ impl Known {
     fn later(&self, settings: &RangingSettings, class: ObjectClass, seconds: f64) -> Self {
         let mut later = self.clone();
         let seconds = seconds.min(settings.longest_gap_s * 4.0);
-        later.belief.advance(seconds, &settings.ageing(class, self.speed_mps, self.pitch_sigma_rad));
+        let (drives, brakes) = settings.ageing(class, self.speed_mps, self.pitch_sigma_rad);
+        let switching = settings.switching(class, self.speed_mps, self.modes.belief().get(CLOSING));
+        later.modes.advance(seconds, (&drives, &brakes), switching);
         later.across.advance(seconds, settings.lateral_mps2);
         later
     }
@@ -244,15 +249,21 @@ impl Known {
     /// It was taken for something else: how large such things are counts anew.
     fn take_for(&mut self, class: ObjectClass) {
         let size = Size::of(class);
-        for (number, metres, spread) in
-            [(WIDTH, size.width_m, size.width_spread), (HEIGHT, size.height_m, size.height_spread)]
-        {
-            let residual = libm::log(metres) - self.belief.get(number);
-            self.belief.doubt(number, residual.abs());
-            let mut row = State::zeros();
-            row[number] = 1.0;
-            self.belief.learn(&Evidence { row, residual, variance: spread * spread });
-        }
+        self.modes.change(|belief| {
+            let wider = libm::log(size.width_m) - belief.get(WIDTH);
+            let taller = libm::log(size.height_m) - belief.get(HEIGHT);
+            belief.doubt_scale(wider.abs().max(taller.abs()));
+            belief.doubt(WIDTH, wider.abs());
+            belief.doubt(HEIGHT, taller.abs());
+            for (number, metres, spread) in
+                [(WIDTH, size.width_m, size.width_spread), (HEIGHT, size.height_m, size.height_spread)]
+            {
+                let mut row = State::zeros();
+                row[number] = 1.0;
+                let residual = libm::log(metres) - belief.get(number);
+                belief.learn(&Evidence { row, residual, variance: spread * spread });
+            }
+        });
     }
 
     /// Takes in bottom, size and range, but what is further off than `gate` standard deviations. Says how many were taken
@@ -264,52 +275,43 @@ impl Known {
         view: &BoxView,
         class: ObjectClass,
         gate: f64,
-    ) -> (u8, u8) {
+    ) -> (usize, usize) {
         let size = Size::of(class);
-        let mut counts = (0, 0);
-        let mut take = |belief: &mut Belief, evidence: Evidence| {
-            let fits = !(belief.surprise(&evidence) > gate);
-            if fits {
-                belief.learn(&evidence);
-                counts.0 += 1;
-            } else {
-                counts.1 += 1;
-            }
-            fits
+        let (height_m, bumper_m) = (sight.plane.height_m(), self.bumper_m);
+        let ground = |belief: &Belief| {
+            let (down, sigma) = view.ground()?;
+            let expected = height_m / belief.distance_m();
+            let row = State::from([-expected, 0.0, 0.0, 0.0, 0.0, 1.0]);
+            Some(Evidence { row, residual: down - expected - belief.get(PITCH), variance: sigma * sigma })
         };
-        let mut sources = MotionSources::default();
-        // The bottom edge is in both the place on the road and the height: what they have in common is taken out of the
-        // height, so that it does not count twice.
-        let ground = view.ground().map(|(down, sigma)| {
-            let expected = sight.plane.height_m() / self.belief.distance_m();
-            let mut row = State::zeros();
-            (row[DISTANCE], row[PITCH]) = (-expected, 1.0);
-            let residual = down - expected - self.belief.get(PITCH);
-            Evidence { row, residual, variance: sigma * sigma }
-        });
-        let tall = view.height().map(|(tall, sigma)| {
-            let expected = self.belief.height_m() / self.belief.distance_m();
-            let mut row = State::zeros();
-            (row[DISTANCE], row[HEIGHT]) = (-expected, expected);
-            Evidence { row, residual: tall - expected, variance: sigma * sigma }
-        });
-        let wide = view.face(&self.belief, size.length_m).and_then(|face| {
+        let tall = |belief: &Belief| {
+            let (tall, sigma) = view.height()?;
+            let expected = belief.height_m() / belief.distance_m();
+            let row = State::from([-expected, 0.0, 0.0, 0.0, expected, 0.0]);
+            Some(Evidence { row, residual: tall - expected, variance: sigma * sigma })
+        };
+        let wide = |belief: &Belief| {
+            let face = view.face(belief, size.length_m)?;
             let (wide, sigma) = (face.width()?, view.edge_sigma * std::f64::consts::SQRT_2 + face.doubt);
-            let mut row = State::zeros();
-            (row[DISTANCE], row[WIDTH]) = (-1.0, 1.0);
-            let residual = libm::log(wide) - self.belief.get(WIDTH) + self.belief.get(DISTANCE);
+            let row = State::from([-1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+            let residual = libm::log(wide) - belief.get(WIDTH) + belief.get(DISTANCE);
             Some(Evidence { row, residual, variance: sigma * sigma / (wide * wide) + size.sway * size.sway })
-        });
-        // Before any is taken in, all are linear about the same belief.
-        let prior = self.belief.mean();
-        let relative = |evidence: Evidence, belief: &Belief| {
-            Evidence { residual: evidence.residual - evidence.row.dot(&(belief.mean() - prior)), ..evidence }
         };
-        if let Some(ground) = ground {
-            sources.ground = take(&mut self.belief, ground);
-        }
-        if let Some(tall) = tall {
-            let shared = ground.filter(|_| sources.ground).map(|ground| {
+        let range = |belief: &Belief| {
+            let range = sight.range.filter(RangeAt::is_sound)?;
+            let after = range.at.as_secs_f64() - sight.at.as_secs_f64();
+            let distance = belief.distance_m();
+            let row = State::from([distance, -after, -after * after / 2.0, 0.0, 0.0, 0.0]);
+            let gone = belief.get(CLOSING) * after + belief.get(CHANGE) * after * after / 2.0;
+            let residual = range.distance_m - (distance - bumper_m - gone);
+            let variance = settings.range_sigma_m * settings.range_sigma_m + after * after * 0.25;
+            (after.abs() <= settings.range_age_s).then_some(Evidence { row, residual, variance })
+        };
+        let taken = self.modes.learn(gate, |belief, number, taken: &[bool; 4]| match (number, taken) {
+            (0, _) => ground(belief),
+            // The bottom edge is in both the place on the road and the height. What they have in common is taken out of
+            // the height, so that it does not count twice.
+            (1, [true, ..]) => tall(belief).zip(ground(belief)).map(|(tall, ground)| {
                 let edge = view.edge_sigma * view.edge_sigma;
                 let share = edge / ground.variance;
                 Evidence {
@@ -317,40 +319,34 @@ impl Known {
                     residual: tall.residual - ground.residual * share,
                     variance: tall.variance - edge * share,
                 }
-            });
-            let tall = relative(shared.unwrap_or(tall), &self.belief);
-            sources.scale |= take(&mut self.belief, tall);
+            }),
+            (1, _) => tall(belief),
+            (2, _) => wide(belief),
+            (_, _) => range(belief),
+        });
+        let [ground, tall, wide, range] = taken;
+        if wide == Some(false) {
+            // It has turned, or was never as wide: the width is learnt anew.
+            self.modes.change(|belief| belief.doubt(WIDTH, 0.1));
         }
-        if let Some(wide) = wide {
-            let wide = relative(wide, &self.belief);
-            sources.width = take(&mut self.belief, wide);
-            if !sources.width {
-                // It has turned, or was never as wide: the width is learnt anew.
-                self.belief.doubt(WIDTH, 0.1);
-            }
-            sources.scale |= sources.width;
-        }
-        if let Some(range) = sight.range.filter(RangeAt::is_sound) {
-            let after = range.at.as_secs_f64() - sight.at.as_secs_f64();
-            let mut row = State::zeros();
-            (row[DISTANCE], row[CLOSING], row[CHANGE]) = (self.belief.distance_m(), -after, -after * after / 2.0);
-            let expected = self.distance_m() - self.belief.get(CLOSING) * after - self.belief.get(CHANGE) * after * after / 2.0;
-            let variance = settings.range_sigma_m * settings.range_sigma_m + after * after * 0.25;
-            sources.range = after.abs() <= settings.range_age_s
-                && take(&mut self.belief, Evidence { row, residual: range.distance_m - expected, variance });
-        }
-        self.sized = (self.sized + u8::from(sources.scale)).min(GROWING);
-        sources.scale &= self.sized >= GROWING;
-        sources.width &= Size::is_known(class);
-        self.sources = sources;
-        counts
+        let is_sized = tall == Some(true) || wide == Some(true);
+        self.sized = (self.sized + u8::from(is_sized)).min(GROWING);
+        self.sources = MotionSources {
+            ground: ground == Some(true),
+            width: wide == Some(true) && Size::is_known(class),
+            scale: is_sized && self.sized >= GROWING,
+            range: range == Some(true),
+        };
+        let count = |what: bool| taken.iter().filter(|taken| **taken == Some(what)).count();
+        (count(true), count(false))
     }
 
     /// Where it was seen across the corridor, with its variance; notes the corridor's middle there.
     fn place(&mut self, sight: &Sight<'_>, view: &BoxView, class: ObjectClass, corridor: &Corridor) -> (f64, f64) {
-        let distance = self.belief.distance_m();
-        let half = self.belief.width_m() / 2.0;
-        let face = view.face(&self.belief, Size::of(class).length_m).unwrap_or(view.as_seen());
+        let belief = self.modes.belief();
+        let distance = belief.distance_m();
+        let half = belief.width_m() / 2.0;
+        let face = view.face(&belief, Size::of(class).length_m).unwrap_or(view.as_seen());
         let (left, right) = (face.left * distance, face.right * distance);
         // Of something whose one side is cut off the other side tells.
         let (middle, sides) = match (sight.cut.left, sight.cut.right) {
@@ -364,17 +360,13 @@ impl Known {
         (middle + sight.camera.left_m - self.middle_m, edges * edges / 2.0 + sides * sides + 0.0025)
     }
 
-    fn distance_m(&self) -> f64 {
-        self.belief.distance_m() - self.bumper_m
-    }
-
     fn is_sound(&self) -> bool {
-        self.belief.is_sound() && self.across.is_sound() && self.middle_m.is_finite() && self.bumper_m.is_finite()
+        self.modes.is_sound() && self.across.is_sound() && self.middle_m.is_finite() && self.bumper_m.is_finite()
     }
 
     fn motion(&self, settings: &RangingSettings) -> Option<ObjectMotion> {
-        let (belief, across) = (&self.belief, &self.across);
-        let distance = self.distance_m().max(0.0);
+        let (belief, across) = (self.modes.belief(), &self.across);
+        let distance = (belief.distance_m() - self.bumper_m).max(0.0);
         let (closing, closing_sigma) = (belief.get(CLOSING), belief.sigma(CLOSING));
         let comes = closing > settings.least_closing_mps && closing > settings.significance * closing_sigma;
         let motion = ObjectMotion {

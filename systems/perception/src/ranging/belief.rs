@@ -26,15 +26,18 @@ pub(super) const PITCH: usize = 5;
 /// Nearest distance from the lens that is thought of, in metres, and farthest.
 const NEAREST_M: f64 = 0.3;
 const FARTHEST_M: f64 = 500.0;
-/// Longest step in seconds.
+/// Longest step in seconds, and longest time that is thought of.
 const STEP_S: f64 = 0.1;
+const LONGEST_S: f64 = 60.0;
 
 pub(super) type State = SVector<f64, N>;
 
 /// How what is believed grows old.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ageing {
-    /// Standard deviation of the acceleration in m/s², and how long one lasts in seconds.
+    /// What the change of the closing speed tends to, in m/s².
+    pub tends_to: f64,
+    /// Standard deviation of it in m/s², and how long one lasts in seconds.
     pub acceleration: f64,
     pub lasting_s: f64,
     /// Standard deviation of the pitch, and how long an error of it lasts in seconds.
@@ -59,14 +62,17 @@ pub(super) struct Evidence {
     pub variance: f64,
 }
 
+impl Evidence {
+    /// The same, linear about `prior`, for a belief that has learnt since.
+    pub fn seen_from(self, prior: &Belief, now: &Belief) -> Self {
+        Self { residual: self.residual - self.row.dot(&(now.mean - prior.mean)), ..self }
+    }
+}
+
 impl Belief {
     /// A belief of these means and standard deviations, none depending on another.
     pub fn new(mean: State, sigma: State) -> Self {
         Self { mean, cov: SMatrix::from_diagonal(&sigma.component_mul(&sigma)) }
-    }
-
-    pub fn mean(&self) -> State {
-        self.mean
     }
 
     pub fn get(&self, number: usize) -> f64 {
@@ -106,9 +112,16 @@ impl Belief {
         }
     }
 
+    /// Says that all of it may be larger and further away, or smaller and nearer, than was believed, by this share: that
+    /// looks the same.
+    pub fn doubt_scale(&mut self, share: f64) {
+        let along = State::from([1.0, self.get(CLOSING), 0.0, 1.0, 1.0, 0.0]) * share;
+        self.cov += along * along.transpose();
+    }
+
     /// Lets time go by.
     pub fn advance(&mut self, seconds: f64, ageing: &Ageing) {
-        let mut left = seconds;
+        let mut left = seconds.min(LONGEST_S);
         while left > 0.0 {
             let dt = left.min(STEP_S);
             self.step(dt, ageing);
@@ -121,13 +134,14 @@ impl Belief {
         let gain_v = ageing.lasting_s * (1.0 - kept);
         let gain_d = ageing.lasting_s * (dt - gain_v);
         let (closing, change) = (self.get(CLOSING), self.get(CHANGE));
+        let (settled, more) = (ageing.tends_to, change - ageing.tends_to);
         let before = self.distance_m();
-        let after = (before - closing * dt - change * gain_d).clamp(NEAREST_M, FARTHEST_M);
+        let after = (before - closing * dt - settled * dt * dt / 2.0 - more * gain_d).clamp(NEAREST_M, FARTHEST_M);
         let pitch_kept = libm::exp(-dt / ageing.pitch_s);
 
         self.mean[DISTANCE] = libm::log(after);
-        self.mean[CLOSING] += change * gain_v;
-        self.mean[CHANGE] *= kept;
+        self.mean[CLOSING] += settled * dt + more * gain_v;
+        self.mean[CHANGE] = settled + more * kept;
         self.mean[PITCH] *= pitch_kept;
 
         let mut by = SMatrix::<f64, N, N>::identity();
@@ -165,16 +179,28 @@ impl Belief {
         evidence.residual.abs() / variance.max(f64::MIN_POSITIVE).sqrt()
     }
 
-    /// Takes a measurement in.
-    pub fn learn(&mut self, evidence: &Evidence) {
+    /// Takes a measurement in. Gives the logarithm of its likelihood, but for a constant.
+    pub fn learn(&mut self, evidence: &Evidence) -> f64 {
         let with = self.cov * evidence.row;
         let variance = evidence.row.dot(&with) + evidence.variance;
-        if variance > 0.0 && variance.is_finite() && evidence.residual.is_finite() {
-            self.mean += with * (evidence.residual / variance);
-            self.cov -= with * with.transpose() / variance;
-            // What rounding has made different stays equal.
-            self.cov = (self.cov + self.cov.transpose()) * 0.5;
+        if !(variance > 0.0 && variance.is_finite() && evidence.residual.is_finite()) {
+            return 0.0;
         }
+        self.mean += with * (evidence.residual / variance);
+        self.cov -= with * with.transpose() / variance;
+        // What rounding has made different stays equal.
+        self.cov = (self.cov + self.cov.transpose()) * 0.5;
+        -0.5 * (evidence.residual * evidence.residual / variance + libm::log(variance))
+    }
+
+    /// Two beliefs as one, of which the second has this share: the same mean and covariance as both together.
+    pub fn mixed(first: &Self, second: &Self, share: f64) -> Self {
+        if !(share > 0.0) {
+            return *first;
+        }
+        let apart = second.mean - first.mean;
+        let cov = first.cov * (1.0 - share) + second.cov * share + apart * apart.transpose() * (share * (1.0 - share));
+        Self { mean: first.mean + apart * share, cov }
     }
 
     /// Whether the numbers are still numbers, of something on a road.
@@ -183,7 +209,8 @@ impl Belief {
             && self.cov.diagonal().iter().all(|&variance| variance >= 0.0)
             && (NEAREST_M..=FARTHEST_M).contains(&self.distance_m())
             && self.get(CLOSING).abs() < 150.0
-            && self.get(WIDTH).abs() < 3.0
+            && self.get(WIDTH).abs() < 4.0
+            && self.get(HEIGHT).abs() < 4.0
     }
 }
 
@@ -191,7 +218,8 @@ impl Belief {
 mod tests {
     use super::*;
 
-    const AGEING: Ageing = Ageing { acceleration: 2.0, lasting_s: 1.0, pitch: 0.003, pitch_s: 20.0, shape: 0.01 };
+    const AGEING: Ageing =
+        Ageing { tends_to: 0.0, acceleration: 2.0, lasting_s: 1.0, pitch: 0.003, pitch_s: 20.0, shape: 0.01 };
 
     fn belief() -> Belief {
         let mean = State::from([libm::log(20.0), 5.0, 0.0, libm::log(1.8), libm::log(1.5), 0.0]);

@@ -104,11 +104,6 @@ impl Across {
         }
     }
 
-    /// Standard deviation of the place in metres.
-    pub fn offset_sigma_m(&self) -> f64 {
-        self.offset_var.max(0.0).sqrt()
-    }
-
     /// Lets time go by, in which it may have been steered by `acceleration` m/s².
     pub fn advance(&mut self, seconds: f64, acceleration: f64) {
         let (dt, power) = (seconds, acceleration * acceleration * seconds);

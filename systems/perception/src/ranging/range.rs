@@ -40,9 +40,9 @@ pub enum RangeFinding<K> {
     Nothing,
 }
 
-/// Finds out which obstacle a reading means, at the time `now` of the frame it will be used with: of those in the path and
-/// in the beam, whose distance agrees within three standard deviations, the one that agrees best; of two that agree
-/// equally well the first.
+/// Finds out which obstacle a reading means, at the time `now` of the frame it will be used with: of those in the
+/// beam, whose distance agrees within three standard deviations, the one that agrees best; of two that agree equally well
+/// the first.
 pub fn assign_range<'a, K>(
     settings: &RangingSettings,
     reading: RangeAt,
@@ -58,7 +58,8 @@ pub fn assign_range<'a, K>(
         // What was seen after the reading is moved back by hand.
         let back = filter.last_seen().map_or(0.0, |seen| seen.since(reading.at).as_secs_f64());
         let distance = f64::from(there.distance_m) + f64::from(there.closing_mps) * back;
-        let sigma = [f64::from(there.distance_sigma_m), f64::from(there.closing_sigma_mps) * back, settings.range_sigma_m];
+        let sigma =
+            [f64::from(there.distance_sigma_m), f64::from(there.closing_sigma_mps) * back, settings.range_sigma_m];
         let variance: f64 = sigma.iter().map(|sigma| sigma * sigma).sum();
         let reaches = f64::from(there.width_m) / 2.0 + settings.range_beam_m + BESIDE_M;
         let off = (distance - reading.distance_m).abs() / variance.sqrt();

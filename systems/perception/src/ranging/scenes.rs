@@ -136,7 +136,9 @@ impl Scene {
         let mut filter = MotionFilter::new(self.class);
         let mut said = Vec::new();
         for n in (0..).step_by(10) {
-            let (Some(truth), Some(then)) = (truths.get(n), truths.get(n + (LATENCY_S * 100.0) as usize)) else { break };
+            let (Some(truth), Some(then)) = (truths.get(n), truths.get(n + (LATENCY_S * 100.0) as usize)) else {
+                break;
+            };
             nod = nod * kept + (1.0 - kept * kept).sqrt() * NOD_DEG.to_radians() * self.gauss();
             let found = self.detect(&camera, truth, bias + nod);
             let speed = truth.speed_mps + 0.05 * self.gauss();

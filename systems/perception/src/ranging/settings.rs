@@ -5,6 +5,7 @@ use waywarden_components::prelude::ObjectClass;
 
 use super::Sight;
 use super::belief::Ageing;
+use super::modes::Switching;
 use super::path::Corridor;
 
 /// How boxes are believed and what counts as in the path.
@@ -27,6 +28,14 @@ pub struct RangingSettings {
     pub own_mps2: f64,
     /// How long an acceleration lasts in seconds.
     pub acceleration_lasts_s: f64,
+    /// How hard a vehicle brakes that brakes hard, in m/s².
+    pub braking_mps2: f64,
+    /// Standard deviation of it in m/s².
+    pub braking_spread_mps2: f64,
+    /// How often in a second a vehicle begins to brake hard.
+    pub brakes_hz: f64,
+    /// How often in a second one that brakes hard ceases to.
+    pub ceases_hz: f64,
     /// How much the size of something changes in a second, as a share: it turns, doors open.
     pub shape_share: f64,
     /// What is further off than this many standard deviations is not believed.
@@ -68,10 +77,14 @@ impl Default for RangingSettings {
             edge_share: 0.03,
             nod_sigma_rad: 0.0045,
             pitch_lasts_s: 20.0,
-            vehicle_mps2: 2.5,
+            vehicle_mps2: 1.5,
             walker_mps2: 0.8,
             own_mps2: 2.0,
             acceleration_lasts_s: 1.0,
+            braking_mps2: 8.0,
+            braking_spread_mps2: 2.0,
+            brakes_hz: 0.3,
+            ceases_hz: 1.0,
             shape_share: 0.01,
             gate: 4.0,
             longest_gap_s: 1.5,
@@ -114,14 +127,26 @@ impl RangingSettings {
         }
     }
 
-    pub(super) fn ageing(&self, class: ObjectClass, speed_mps: Option<f64>, pitch_sigma_rad: f64) -> Ageing {
-        Ageing {
+    /// How beliefs grow old: that it drives on, and that it brakes hard.
+    pub(super) fn ageing(&self, class: ObjectClass, speed_mps: Option<f64>, pitch: f64) -> (Ageing, Ageing) {
+        let drives = Ageing {
+            tends_to: 0.0,
             acceleration: self.acceleration(class, speed_mps),
             lasting_s: self.acceleration_lasts_s,
-            pitch: pitch_sigma_rad,
+            pitch,
             pitch_s: self.pitch_lasts_s,
             shape: self.shape_share,
-        }
+        };
+        let spread = self.braking_spread_mps2;
+        let brakes = Ageing { tends_to: self.braking_mps2, acceleration: spread, lasting_s: 0.3, ..drives };
+        (drives, brakes)
+    }
+
+    /// How one becomes the other. Who walks or rides a bicycle does not brake hard; what stands cannot.
+    pub(super) fn switching(&self, class: ObjectClass, speed_mps: Option<f64>, closing_mps: f64) -> Switching {
+        let stands = speed_mps.is_some_and(|speed| closing_mps > speed - 1.0);
+        let brakes_hz = if class.is_vehicle() && !stands { self.brakes_hz } else { 0.0 };
+        Switching { brakes_hz, ceases_hz: if stands { 10.0 * self.ceases_hz } else { self.ceases_hz } }
     }
 
     pub(super) fn corridor(&self, sight: &Sight<'_>) -> Corridor {
