@@ -368,7 +368,9 @@ impl Known {
         let (belief, across) = (self.modes.belief(), &self.across);
         let distance = (belief.distance_m() - self.bumper_m).max(0.0);
         let (closing, closing_sigma) = (belief.get(CLOSING), belief.sigma(CLOSING));
-        let comes = closing > settings.least_closing_mps && closing > settings.significance * closing_sigma;
+        // As long as it was not seen to grow, only what is quite sure.
+        let surely = settings.significance + if self.sized < GROWING { 1.0 } else { 0.0 };
+        let comes = closing > settings.least_closing_mps && closing > surely * closing_sigma;
         let motion = ObjectMotion {
             distance_m: distance as f32,
             distance_sigma_m: belief.distance_sigma_m() as f32,

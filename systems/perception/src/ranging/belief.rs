@@ -195,7 +195,7 @@ impl Belief {
 
     /// Two beliefs as one, of which the second has this share: the same mean and covariance as both together.
     pub fn mixed(first: &Self, second: &Self, share: f64) -> Self {
-        if !(share > 0.0) {
+        if share.is_nan() || share <= 0.0 {
             return *first;
         }
         let apart = second.mean - first.mean;

@@ -21,6 +21,8 @@ struct Figures {
     /// seemed in the path.
     false_closing: (usize, usize),
     false_path: (usize, usize),
+    /// Moments in which a time to collision below 4 s was told of what is truly above 6 s or does not come nearer.
+    false_urgent: (usize, usize),
     /// Errors over what the filter says of them.
     honest_distance: Vec<f64>,
     honest_closing: Vec<f64>,
@@ -78,6 +80,10 @@ impl Figures {
                 self.false_closing.1 += 1;
                 self.false_closing.0 += usize::from(closes(said));
             }
+            if truth.ttc_s().is_none_or(|ttc| ttc > 6.0) {
+                self.false_urgent.1 += 1;
+                self.false_urgent.0 += usize::from(motion.ttc_s.is_some_and(|ttc| ttc < 4.0));
+            }
             if play == Play::CutIn && truth.t < event_s {
                 self.false_path.1 += 1;
                 self.false_path.0 += usize::from(motion.in_path);
@@ -117,7 +123,8 @@ impl Figures {
         println!("  hard braking noticed after (s)       {:?} of {}", list(&self.brake), self.brake.len());
         println!("  ttc below 4 s told after it is (s)   {:?} of {}", list(&self.late), self.late.len());
         println!("  cut-in noticed after it is in (s)    {:?} of {}", list(&self.cut_in), self.cut_in.len());
-        println!("  false closing {:?}, false path {:?}", self.false_closing, self.false_path);
+        let (closing, path, urgent) = (self.false_closing, self.false_path, self.false_urgent);
+        println!("  false closing {closing:?}, false path {path:?}, false ttc below 4 s {urgent:?}");
         println!(
             "  error over sigma: distance {:?}, closing {:?}",
             list(&self.honest_distance),
@@ -127,7 +134,7 @@ impl Figures {
 }
 
 #[test]
-#[ignore = "for choosing"]
+#[ignore = "for choosing: TUNE=field=number,… sets what is tried on seeds 1 to 10"]
 fn choose() {
     let mut value = serde_json::to_value(RangingSettings::default()).expect("json");
     for pair in std::env::var("TUNE").unwrap_or_default().split(',').filter(|pair| !pair.is_empty()) {
@@ -144,4 +151,10 @@ fn the_goals_are_met_on_seeds_that_nothing_was_chosen_by() {
     figures.print("seeds 11 to 30");
     assert!(part(&figures.distance, 0.5) <= 0.10);
     assert!(part(&figures.ttc, 0.5) <= 0.3 && part(&figures.ttc, 0.9) <= 0.8);
+    assert!(figures.ttc_untold * 20 < figures.ttc.len());
+    assert!(part(&figures.late, 0.9) <= 0.55 && part(&figures.cut_in, 0.9) <= 0.5);
+    // A closing speed of 2 m/s is there 0.25 s after the lead brakes. From boxes as noisy as these nobody can tell at 2
+    // standard deviations before 0.6 s at 20 m and 0.8 s at 35 m, the latency with it, even if all was known before.
+    assert!(part(&figures.brake, 0.9) <= 1.25);
+    assert!(figures.false_urgent.0 * 40 < figures.false_urgent.1);
 }
