@@ -108,3 +108,45 @@ impl Modes {
         self.drives.is_sound() && self.brakes.is_sound() && (0.0..=1.0).contains(&self.braking)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::belief::{CLOSING, State};
+    use super::*;
+
+    const DRIVES: Ageing =
+        Ageing { tends_to: 0.0, acceleration: 1.5, lasting_s: 1.0, pitch: 0.003, pitch_s: 20.0, shape: 0.01 };
+    const BRAKES: Ageing = Ageing { tends_to: 8.0, acceleration: 2.0, lasting_s: 0.3, ..DRIVES };
+    const SWITCHING: Switching = Switching { brakes_hz: 0.2, ceases_hz: 0.5 };
+
+    /// Follows something at 25 m that begins to brake this hard, in m/s², for a second.
+    fn after_a_second(braking_mps2: f64, switching: Switching) -> Modes {
+        let mean = State::from([libm::log(25.0), 0.0, 0.0, libm::log(1.8), libm::log(1.5), 0.0]);
+        let mut modes = Modes::new(Belief::new(mean, State::from([0.02, 0.5, 0.5, 0.05, 0.05, 0.003])));
+        for n in 1..=10 {
+            let t = f64::from(n) / 10.0;
+            modes.advance(0.1, (&DRIVES, &BRAKES), switching);
+            modes.learn(4.0, |belief, _, _: &[bool; 1]| {
+                let residual = 25.0 - braking_mps2 * t * t / 2.0 - belief.distance_m();
+                let row = State::from([belief.distance_m(), 0.0, 0.0, 0.0, 0.0, 0.0]);
+                Some(Evidence { row, residual, variance: 0.16 })
+            });
+        }
+        modes
+    }
+
+    #[test]
+    fn braking_is_told_from_driving_on() {
+        let (brakes, drives) = (after_a_second(8.0, SWITCHING), after_a_second(0.0, SWITCHING));
+        assert!(brakes.braking > 0.8 && drives.braking < 0.1, "{} {}", brakes.braking, drives.braking);
+        assert!(brakes.belief().get(CLOSING) > 6.0 && drives.belief().get(CLOSING).abs() < 0.5);
+        assert!(brakes.is_sound() && drives.is_sound());
+    }
+
+    #[test]
+    fn who_cannot_brake_hard_is_never_believed_to() {
+        let never = after_a_second(8.0, Switching { brakes_hz: 0.0, ceases_hz: 0.5 });
+        assert_eq!(never.braking, 0.0);
+        assert_eq!(never.belief(), never.drives);
+    }
+}
