@@ -4,5 +4,6 @@
 //! `serde`, so that whoever holds it can be restored, and goes on bit for bit.
 
 pub mod ego;
+pub mod ranging;
 pub mod road_plane;
 pub mod sight;

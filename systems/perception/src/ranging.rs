@@ -1,0 +1,387 @@
+//! Where an obstacle is and how it moves: distance, closing speed, time to collision and path, from the boxes of one track.
+//!
+//! | what | tells | and does not, where |
+//! | --- | --- | --- |
+//! | the bottom edge of the box | the distance, by where it stands on the road | the frame cuts it off, near the horizon |
+//! | the width of the box | the distance, by how wide such things are; the width is learnt | the frame cuts a side off |
+//! | the height of the box | likewise | the frame cuts top or bottom off |
+//! | how the box grows | closing speed over distance | it was seen too seldom |
+//! | a range finder | the distance, surely | beyond its reach and beside its beam |
+//!
+//! All of them go into one extended Kalman filter a track ([`MotionFilter`]), each with its variance, so that what is sure
+//! counts most. The own change of speed is known and not guessed; what remains is how the other one brakes.
+
+mod belief;
+mod box_view;
+#[cfg(test)]
+mod figures;
+mod modes;
+mod path;
+mod range;
+#[cfg(test)]
+mod scenes;
+mod settings;
+mod size;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use waywarden_components::prelude::*;
+
+use crate::road_plane::RoadPlane;
+use belief::{Belief, CHANGE, CLOSING, DISTANCE, Evidence, HEIGHT, PITCH, State, WIDTH};
+use box_view::BoxView;
+use modes::Modes;
+use path::{Across, Corridor};
+pub use range::{RangeAlone, RangeAt, RangeFinding, assign_range};
+pub use settings::RangingSettings;
+use size::Size;
+
+/// Which sides of a box are where the frame ends: the thing itself goes on beyond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutSides {
+    /// The left side.
+    pub left: bool,
+    /// The right side.
+    pub right: bool,
+    /// The top.
+    pub top: bool,
+    /// The bottom.
+    pub bottom: bool,
+}
+
+impl CutSides {
+    /// Of a box in a frame of `width` x `height` pixels. A side within `margin_px` of the frame's edge is cut.
+    pub fn of(detection: &Detection, width: u32, height: u32, margin_px: f32) -> Self {
+        Self {
+            left: detection.left <= margin_px,
+            top: detection.top <= margin_px,
+            right: detection.left + detection.width >= width as f32 - margin_px,
+            bottom: detection.top + detection.height >= height as f32 - margin_px,
+        }
+    }
+}
+
+/// An obstacle as seen in one frame, and what was known then.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// When the frame was captured.
+    pub at: Mono,
+    /// The box as the detector gave it: not smoothed, because smoothing delays, and twice the same noise is no news.
+    pub detection: &'a Detection,
+    /// Which of its sides the frame cuts.
+    pub cut: CutSides,
+    /// The camera over the road, with its pitch as currently believed.
+    pub plane: &'a RoadPlane,
+    /// How the camera is mounted: where its lens is in the vehicle.
+    pub camera: &'a CameraGeometry,
+    /// Standard deviation of the believed pitch in radians: how wrong it may be for long, nodding apart.
+    pub pitch_sigma_rad: f64,
+    /// The own speed in m/s, if it is known.
+    pub speed_mps: Option<f64>,
+    /// How fast the vehicle turns to the left in rad/s, if it is known.
+    pub yaw_rate_radps: Option<f64>,
+    /// The ego lane, if it is known.
+    pub lane: Option<LaneGeometry>,
+    /// What the range finder said of this very obstacle near this time, as [`assign_range`] found.
+    pub range: Option<RangeAt>,
+}
+
+/// Follows the motion of one obstacle from sight to sight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MotionFilter {
+    class: ObjectClass,
+    known: Option<Known>,
+}
+
+/// What is known once it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    /// Capture time of the newest frame in which it was seen.
+    at: Mono,
+    modes: Modes,
+    across: Across,
+    /// The middle of the corridor at its distance, in metres left of the vehicle's middle.
+    middle_m: f64,
+    /// From the lens forward to the front bumper in metres.
+    bumper_m: f64,
+    speed_mps: Option<f64>,
+    pitch_sigma_rad: f64,
+    /// Boxes whose size was taken in, up to what is enough to see it grow.
+    sized: u8,
+    /// Sights in a row of which most was too far off to be believed.
+    refused: u8,
+    sources: MotionSources,
+}
+
+/// Boxes needed to see one grow.
+const GROWING: u8 = 5;
+/// Sights that may be refused before all is begun anew.
+const REFUSALS: u8 = 3;
+/// Standard deviation of the logarithm of the distance, beyond which there is none to speak of.
+const TOO_VAGUE: f64 = 0.6;
+
+impl MotionFilter {
+    /// Knows nothing yet of something of this class.
+    pub fn new(class: ObjectClass) -> Self {
+        Self { class, known: None }
+    }
+
+    /// Takes in what was seen, and says where it is at the time of the frame. None, and nothing has changed, where the
+    /// sight makes no sense or is not newer than the last one; none also as long as the distance is too vague.
+    pub fn update(&mut self, settings: &RangingSettings, sight: &Sight<'_>) -> Option<ObjectMotion> {
+        let view = BoxView::new(settings, sight)?;
+        let class = sight.detection.class;
+        if self.known.as_ref().is_some_and(|known| sight.at <= known.at) {
+            return None;
+        }
+        let gap = |known: &Known| sight.at.since(known.at).as_secs_f64() > settings.longest_gap_s;
+        let usable = self.known.take().filter(|known| !gap(known));
+        let followed = usable.and_then(|known| known.follow(settings, sight, &view, (self.class, class)));
+        self.class = class;
+        self.known = followed.or_else(|| Known::begin(settings, sight, &view, class));
+        self.known.as_ref()?.motion(settings)
+    }
+
+    /// Where it is at another time: distance and time to collision have moved on, and are less sure. The time of the
+    /// newest sight for times before it. None where it was never located, or is no longer to be.
+    pub fn predict(&self, settings: &RangingSettings, at: Mono) -> Option<ObjectMotion> {
+        let known = self.known.as_ref()?;
+        known.later(settings, self.class, at.since(known.at).as_secs_f64()).motion(settings)
+    }
+
+    /// When it was last seen where it could be located.
+    pub fn last_seen(&self) -> Option<Mono> {
+        self.known.as_ref().map(|known| known.at)
+    }
+}
+
+impl Known {
+    /// From a first sight: the distance that size and place on the road say together.
+    fn begin(settings: &RangingSettings, sight: &Sight<'_>, view: &BoxView, class: ObjectClass) -> Option<Self> {
+        let size = Size::of(class);
+        let height_m = sight.plane.height_m();
+        let mut guesses: Vec<(f64, f64)> = Vec::new();
+        if let Some((wide, sigma)) = view.width() {
+            guesses.push((libm::log(size.width_m / wide), size.width_spread + size.sway + sigma / wide));
+        }
+        if let Some((tall, sigma)) = view.height() {
+            guesses.push((libm::log(size.height_m / tall), size.height_spread + sigma / tall));
+        }
+        if let Some((down, sigma)) = view.ground() {
+            guesses.push((libm::log(height_m / down), (sigma + sight.pitch_sigma_rad) / down));
+        }
+        let weight: f64 = guesses.iter().map(|(_, sigma)| 1.0 / (sigma * sigma)).sum();
+        let sum: f64 = guesses.iter().map(|(guess, sigma)| guess / (sigma * sigma)).sum();
+        if guesses.is_empty() {
+            return None;
+        }
+        let (closing, closing_sigma) = settings.first_closing(class, sight.speed_mps);
+        let mean = State::from([sum / weight, closing, 0.0, libm::log(size.width_m), libm::log(size.height_m), 0.0]);
+        let sigma = State::from([
+            1.5,
+            closing_sigma,
+            settings.acceleration(class, sight.speed_mps),
+            size.width_spread,
+            size.height_spread,
+            sight.pitch_sigma_rad,
+        ]);
+        let corridor = settings.corridor(sight);
+        let mut known = Self {
+            at: sight.at,
+            modes: Modes::new(Belief::new(mean, sigma)),
+            across: Across::new(0.0, 1.0, &corridor),
+            middle_m: 0.0,
+            bumper_m: sight.camera.bumper_m,
+            speed_mps: sight.speed_mps,
+            pitch_sigma_rad: sight.pitch_sigma_rad,
+            sized: 0,
+            refused: 0,
+            sources: MotionSources::default(),
+        };
+        known.look(settings, sight, view, class, f64::INFINITY);
+        let (offset_m, variance) = known.place(sight, view, class, &corridor);
+        known.across = Across::new(offset_m, variance, &corridor);
+        known.across.judge(settings, &corridor, known.modes.belief().width_m());
+        known.is_sound().then_some(known)
+    }
+
+    /// From one sight to the next; none where what is seen has nothing to do with what was known.
+    fn follow(
+        mut self,
+        settings: &RangingSettings,
+        sight: &Sight<'_>,
+        view: &BoxView,
+        (before, class): (ObjectClass, ObjectClass),
+    ) -> Option<Self> {
+        let dt = sight.at.since(self.at).as_secs_f64();
+        self = self.later(settings, class, dt);
+        self.at = sight.at;
+        if let (Some(now), Some(last)) = (sight.speed_mps, self.speed_mps) {
+            let faster = (now - last).clamp(-12.0 * dt, 12.0 * dt);
+            self.modes.change(|belief| belief.own_speed_changed(faster));
+        }
+        (self.speed_mps, self.pitch_sigma_rad) = (sight.speed_mps, sight.pitch_sigma_rad);
+        self.bumper_m = sight.camera.bumper_m;
+        if before != class {
+            self.take_for(class);
+        }
+        let (taken, refused) = self.look(settings, sight, view, class, settings.gate);
+        self.refused = if refused > taken { self.refused.saturating_add(1) } else { 0 };
+        let corridor = settings.corridor(sight);
+        let (offset_m, variance) = self.place(sight, view, class, &corridor);
+        self.across.learn(offset_m, variance, &corridor);
+        self.across.judge(settings, &corridor, self.modes.belief().width_m());
+        (self.refused < REFUSALS && self.is_sound()).then_some(self)
+    }
+
+    /// The same after some time in which it was not seen.
+    fn later(&self, settings: &RangingSettings, class: ObjectClass, seconds: f64) -> Self {
+        let mut later = self.clone();
+        let seconds = seconds.min(settings.longest_gap_s * 4.0);
+        let (drives, brakes) = settings.ageing(class, self.speed_mps, self.pitch_sigma_rad);
+        let switching = settings.switching(class, self.speed_mps, self.modes.belief().get(CLOSING));
+        later.modes.advance(seconds, (&drives, &brakes), switching);
+        later.across.advance(seconds, settings.lateral_mps2);
+        later
+    }
+
+    /// It was taken for something else: how large such things are counts anew.
+    fn take_for(&mut self, class: ObjectClass) {
+        let size = Size::of(class);
+        self.modes.change(|belief| {
+            let wider = libm::log(size.width_m) - belief.get(WIDTH);
+            let taller = libm::log(size.height_m) - belief.get(HEIGHT);
+            belief.doubt_scale(wider.abs().max(taller.abs()));
+            belief.doubt(WIDTH, wider.abs());
+            belief.doubt(HEIGHT, taller.abs());
+            for (number, metres, spread) in
+                [(WIDTH, size.width_m, size.width_spread), (HEIGHT, size.height_m, size.height_spread)]
+            {
+                let mut row = State::zeros();
+                row[number] = 1.0;
+                let residual = libm::log(metres) - belief.get(number);
+                belief.learn(&Evidence { row, residual, variance: spread * spread });
+            }
+        });
+    }
+
+    /// Takes in bottom, size and range, but what is further off than `gate` standard deviations. Says how many were taken
+    /// and refused.
+    fn look(
+        &mut self,
+        settings: &RangingSettings,
+        sight: &Sight<'_>,
+        view: &BoxView,
+        class: ObjectClass,
+        gate: f64,
+    ) -> (usize, usize) {
+        let size = Size::of(class);
+        let (height_m, bumper_m) = (sight.plane.height_m(), self.bumper_m);
+        let ground = |belief: &Belief| {
+            let (down, sigma) = view.ground()?;
+            let expected = height_m / belief.distance_m();
+            let row = State::from([-expected, 0.0, 0.0, 0.0, 0.0, 1.0]);
+            Some(Evidence { row, residual: down - expected - belief.get(PITCH), variance: sigma * sigma })
+        };
+        let tall = |belief: &Belief| {
+            let (tall, sigma) = view.height()?;
+            let expected = belief.height_m() / belief.distance_m();
+            let row = State::from([-expected, 0.0, 0.0, 0.0, expected, 0.0]);
+            Some(Evidence { row, residual: tall - expected, variance: sigma * sigma })
+        };
+        let wide = |belief: &Belief| {
+            let face = view.face(belief, size.length_m)?;
+            let (wide, sigma) = (face.width()?, view.edge_sigma * std::f64::consts::SQRT_2 + face.doubt);
+            let row = State::from([-1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+            let residual = libm::log(wide) - belief.get(WIDTH) + belief.get(DISTANCE);
+            Some(Evidence { row, residual, variance: sigma * sigma / (wide * wide) + size.sway * size.sway })
+        };
+        let range = |belief: &Belief| {
+            let range = sight.range.filter(RangeAt::is_sound)?;
+            let after = range.at.as_secs_f64() - sight.at.as_secs_f64();
+            let distance = belief.distance_m();
+            let row = State::from([distance, -after, -after * after / 2.0, 0.0, 0.0, 0.0]);
+            let gone = belief.get(CLOSING) * after + belief.get(CHANGE) * after * after / 2.0;
+            let residual = range.distance_m - (distance - bumper_m - gone);
+            let variance = settings.range_sigma_m * settings.range_sigma_m + after * after * 0.25;
+            (after.abs() <= settings.range_age_s).then_some(Evidence { row, residual, variance })
+        };
+        let taken = self.modes.learn(gate, |belief, number, taken: &[bool; 4]| match (number, taken) {
+            (0, _) => ground(belief),
+            // The bottom edge is in both the place on the road and the height. What they have in common is taken out of
+            // the height, so that it does not count twice.
+            (1, [true, ..]) => tall(belief).zip(ground(belief)).map(|(tall, ground)| {
+                let edge = view.edge_sigma * view.edge_sigma;
+                let share = edge / ground.variance;
+                Evidence {
+                    row: tall.row - ground.row * share,
+                    residual: tall.residual - ground.residual * share,
+                    variance: tall.variance - edge * share,
+                }
+            }),
+            (1, _) => tall(belief),
+            (2, _) => wide(belief),
+            (_, _) => range(belief),
+        });
+        let [ground, tall, wide, range] = taken;
+        if wide == Some(false) {
+            // It has turned, or was never as wide: the width is learnt anew.
+            self.modes.change(|belief| belief.doubt(WIDTH, 0.1));
+        }
+        let is_sized = tall == Some(true) || wide == Some(true);
+        self.sized = (self.sized + u8::from(is_sized)).min(GROWING);
+        self.sources = MotionSources {
+            ground: ground == Some(true),
+            width: wide == Some(true) && Size::is_known(class),
+            scale: is_sized && self.sized >= GROWING,
+            range: range == Some(true),
+        };
+        let count = |what: bool| taken.iter().filter(|taken| **taken == Some(what)).count();
+        (count(true), count(false))
+    }
+
+    /// Where it was seen across the corridor, with its variance; notes the corridor's middle there.
+    fn place(&mut self, sight: &Sight<'_>, view: &BoxView, class: ObjectClass, corridor: &Corridor) -> (f64, f64) {
+        let belief = self.modes.belief();
+        let distance = belief.distance_m();
+        let half = belief.width_m() / 2.0;
+        let face = view.face(&belief, Size::of(class).length_m).unwrap_or(view.as_seen());
+        let (left, right) = (face.left * distance, face.right * distance);
+        // Of something whose one side is cut off the other side tells.
+        let (middle, sides) = match (sight.cut.left, sight.cut.right) {
+            (true, false) => (right + half, 0.1),
+            (false, true) => (left - half, 0.1),
+            (false, false) => ((left + right) / 2.0, 0.0),
+            (true, true) => ((left + right) / 2.0, 0.5),
+        };
+        self.middle_m = corridor.middle_at(distance - self.bumper_m);
+        let edges = (view.edge_sigma + face.doubt) * distance;
+        (middle + sight.camera.left_m - self.middle_m, edges * edges / 2.0 + sides * sides + 0.0025)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.modes.is_sound() && self.across.is_sound() && self.middle_m.is_finite() && self.bumper_m.is_finite()
+    }
+
+    fn motion(&self, settings: &RangingSettings) -> Option<ObjectMotion> {
+        let (belief, across) = (self.modes.belief(), &self.across);
+        let distance = (belief.distance_m() - self.bumper_m).max(0.0);
+        let (closing, closing_sigma) = (belief.get(CLOSING), belief.sigma(CLOSING));
+        // As long as it was not seen to grow, only what is quite sure.
+        let surely = settings.significance + if self.sized < GROWING { 1.0 } else { 0.0 };
+        let comes = closing > settings.least_closing_mps && closing > surely * closing_sigma;
+        let motion = ObjectMotion {
+            distance_m: distance as f32,
+            distance_sigma_m: belief.distance_sigma_m() as f32,
+            left_m: (across.offset_m + self.middle_m) as f32,
+            width_m: belief.width_m() as f32,
+            closing_mps: closing as f32,
+            closing_sigma_mps: closing_sigma as f32,
+            ttc_s: comes.then(|| (distance / closing).min(settings.longest_ttc_s) as f32),
+            in_path: across.in_path,
+            sources: self.sources,
+        };
+        (self.is_sound() && belief.sigma(DISTANCE) < TOO_VAGUE).then_some(motion)
+    }
+}

@@ -1,0 +1,113 @@
+//! A box as angles: what its edges say without knowing how far it is.
+
+use super::Sight;
+use super::belief::Belief;
+use super::settings::RangingSettings;
+
+/// The edges of a box as slopes against straight ahead, seen from the lens in the vehicle's frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct BoxView {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    /// Whether its width, height and bottom are there to be seen.
+    is_wide: bool,
+    is_tall: bool,
+    is_standing: bool,
+    /// Standard deviation of an edge, and of the camera's nodding, as slopes.
+    pub edge_sigma: f64,
+    nod_sigma: f64,
+}
+
+/// The end of a thing that is towards us, as slopes to the left, and how unsure its width is for being told from its side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Face {
+    pub left: f64,
+    pub right: f64,
+    pub doubt: f64,
+    is_whole: bool,
+}
+
+impl Face {
+    /// Its width as a slope; none where a side is cut off.
+    pub fn width(&self) -> Option<f64> {
+        let wide = self.left - self.right;
+        (self.is_whole && wide > 1e-4).then_some(wide)
+    }
+}
+
+impl BoxView {
+    /// None for a box or a time that makes no sense.
+    pub fn new(settings: &RangingSettings, sight: &Sight<'_>) -> Option<Self> {
+        let (found, plane) = (sight.detection, sight.plane);
+        let numbers = [found.left, found.top, found.width, found.height].map(f64::from);
+        let [x, y, wide, tall] = numbers;
+        let camera = [sight.camera.bumper_m, sight.camera.left_m];
+        let sound = numbers.iter().all(|n| n.abs() < 1e5)
+            && wide > 0.5
+            && tall > 0.5
+            && camera.iter().all(|n| n.abs() < 20.0)
+            && (0.0..0.5).contains(&sight.pitch_sigma_rad)
+            && sight.speed_mps.is_none_or(|speed| speed.abs() < 150.0);
+        if !sound {
+            return None;
+        }
+        let middle = (x + wide / 2.0, y + tall / 2.0);
+        let (left, right) = (plane.direction(x, middle.1)?, plane.direction(x + wide, middle.1)?);
+        let (top, bottom) = (plane.direction(middle.0, y)?, plane.direction(middle.0, y + tall)?);
+        let cut = sight.cut;
+        let view = Self {
+            left: left.left,
+            right: right.left,
+            top: top.down,
+            bottom: bottom.down,
+            is_wide: !cut.left && !cut.right,
+            is_tall: !cut.top && !cut.bottom,
+            is_standing: !cut.bottom && plane.road(bottom).is_some(),
+            edge_sigma: settings.edge_px.max(settings.edge_share * tall) / plane.focal_px(),
+            nod_sigma: settings.nod_sigma_rad,
+        };
+        (view.left > view.right && view.bottom > view.top && view.edge_sigma > 0.0).then_some(view)
+    }
+
+    /// How wide it looks, and its standard deviation.
+    pub fn width(&self) -> Option<(f64, f64)> {
+        self.is_wide.then_some((self.left - self.right, self.edge_sigma * std::f64::consts::SQRT_2))
+    }
+
+    /// How tall it looks, and its standard deviation.
+    pub fn height(&self) -> Option<(f64, f64)> {
+        self.is_tall.then_some((self.bottom - self.top, self.edge_sigma * std::f64::consts::SQRT_2))
+    }
+
+    /// How far below the horizon it stands on the road, and its standard deviation but for the believed pitch.
+    pub fn ground(&self) -> Option<(f64, f64)> {
+        let sigma = (self.edge_sigma * self.edge_sigma + self.nod_sigma * self.nod_sigma).sqrt();
+        self.is_standing.then_some((self.bottom, sigma))
+    }
+
+    /// The box as it is.
+    pub fn as_seen(&self) -> Face {
+        Face { left: self.left, right: self.right, doubt: 0.0, is_whole: self.is_wide }
+    }
+
+    /// Its near end. Of something that is not straight ahead the box also shows the side that is towards us: its inner
+    /// edge is that of the far end.
+    pub fn face(&self, belief: &Belief, length_m: f64) -> Option<Face> {
+        let (near, width) = (belief.distance_m(), belief.width_m());
+        let far = near + length_m;
+        let seen = self.as_seen();
+        let hidden = |inner_m: f64| inner_m.max(0.0) * (1.0 / near - 1.0 / far);
+        let face = if self.right > 0.0 {
+            let more = hidden(self.left * near - width);
+            Face { right: self.right + more, doubt: 0.3 * more, ..seen }
+        } else if self.left < 0.0 {
+            let more = hidden(-self.right * near - width);
+            Face { left: self.left - more, doubt: 0.3 * more, ..seen }
+        } else {
+            seen
+        };
+        (face.left > face.right).then_some(face)
+    }
+}
