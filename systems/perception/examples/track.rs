@@ -80,7 +80,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let labels: Vec<_> = labels.into_iter().filter(|label| (from..to).contains(&label.at.as_secs_f64())).collect();
     let count = identity_switches(&labels, &looks);
     let figures = (looks.len(), count.switches, count.seen, count.missed, confirmed.len());
-    writeln!(std::io::stdout(), "looks {}, switches {}, seen {}, missed {}, confirmed tracks {}",
-        figures.0, figures.1, figures.2, figures.3, figures.4)?;
+    writeln!(
+        std::io::stdout(),
+        "looks {}, switches {}, seen {}, missed {}, confirmed tracks {}",
+        figures.0,
+        figures.1,
+        figures.2,
+        figures.3,
+        figures.4
+    )?;
     Ok(())
 }

@@ -212,9 +212,8 @@ impl Tracker {
         let (mut sure, mut doubtful) = (sure.to_vec(), doubtful.to_vec());
         let expected = |track: &Track, candidate: &Candidate| track.motion.rect().overlap(&candidate.rect);
         let grown = f64::from(settings.grown);
-        let last_place = |track: &Track, candidate: &Candidate| {
-            track.latest_rect.grown(grown).overlap(&candidate.rect.grown(grown))
-        };
+        let last_place =
+            |track: &Track, candidate: &Candidate| track.latest_rect.grown(grown).overlap(&candidate.rect.grown(grown));
         self.match_some(&mut sure, now, settings.overlap, |track| track.confirmed, expected);
         self.match_some(&mut doubtful, now, settings.low_overlap, |track| track.confirmed, expected);
         self.match_some(&mut sure, now, settings.last_overlap, |track| track.confirmed, last_place);
@@ -232,8 +231,7 @@ impl Tracker {
         asked: impl Fn(&Track) -> bool,
         likeness: impl Fn(&Track, &Candidate) -> f64,
     ) {
-        let mut tracks: Vec<&mut Track> =
-            self.tracks.iter_mut().filter(|track| !track.seen && asked(track)).collect();
+        let mut tracks: Vec<&mut Track> = self.tracks.iter_mut().filter(|track| !track.seen && asked(track)).collect();
         let pairs = assign::best_pairs(tracks.len(), boxes.len(), f64::from(least), |row, column| {
             let (track, candidate) = (tracks.get(row)?, boxes.get(column)?);
             (track.group() == Group::of(candidate.raw.class)).then(|| likeness(track, candidate))
@@ -254,9 +252,7 @@ impl Tracker {
     /// Ends the younger of two tracks that are in one place.
     fn merge(&mut self, settings: &TrackerSettings) {
         let most = f64::from(settings.duplicate_overlap);
-        let same = |a: &Track, b: &Track| {
-            a.group() == b.group() && a.motion.rect().overlap(&b.motion.rect()) > most
-        };
+        let same = |a: &Track, b: &Track| a.group() == b.group() && a.motion.rect().overlap(&b.motion.rect()) > most;
         let mut order: Vec<&Track> = self.tracks.iter().collect();
         order.sort_by_key(|track| (!track.confirmed, std::cmp::Reverse(track.age()), track.id));
         let mut kept: Vec<&Track> = Vec::with_capacity(order.len());
@@ -296,9 +292,8 @@ fn candidates(settings: &TrackerSettings, boxes: &[Detection], frame: (u32, u32)
     let mut once: Vec<Candidate> = Vec::with_capacity(all.len());
     for candidate in all {
         let group = Group::of(candidate.raw.class);
-        let double = |other: &Candidate| {
-            Group::of(other.raw.class) == group && other.rect.overlap(&candidate.rect) > most
-        };
+        let double =
+            |other: &Candidate| Group::of(other.raw.class) == group && other.rect.overlap(&candidate.rect) > most;
         if !once.iter().any(double) {
             once.push(candidate);
         }

@@ -196,7 +196,8 @@ mod tests {
     fn a_thing_that_keeps_its_track_does_not_switch() {
         let labels = [label(0.0, "a", 0.0), label(0.5, "a", 200.0)];
         // Between the labels, where it is interpolated; before and behind them nothing is known.
-        let looks = [look(0.0, &[(1, 0.0)]), look(0.25, &[(1, 100.0)]), look(0.5, &[(1, 200.0)]), look(0.6, &[(2, 200.0)])];
+        let looks =
+            [look(0.0, &[(1, 0.0)]), look(0.25, &[(1, 100.0)]), look(0.5, &[(1, 200.0)]), look(0.6, &[(2, 200.0)])];
         assert_eq!(count(&labels, &looks), (0, 3, 0));
         assert_eq!(count(&labels, &[look(0.25, &[(1, 300.0)]), look(0.5, &[])]), (0, 0, 2));
     }
@@ -204,7 +205,8 @@ mod tests {
     #[test]
     fn another_track_is_a_switch_once() {
         let labels = [label(0.0, "a", 0.0), label(0.5, "a", 0.0), label(1.0, "a", 0.0)];
-        let looks = [look(0.1, &[(1, 0.0)]), look(0.2, &[(2, 0.0)]), look(0.3, &[(2, 0.0)]), look(0.4, &[(2, 0.0), (1, 5.0)])];
+        let looks =
+            [look(0.1, &[(1, 0.0)]), look(0.2, &[(2, 0.0)]), look(0.3, &[(2, 0.0)]), look(0.4, &[(2, 0.0), (1, 5.0)])];
         assert_eq!(count(&labels, &looks), (1, 4, 0));
     }
 
@@ -231,7 +233,9 @@ mod tests {
         let labels = read_labels(text).expect("sound");
         assert_eq!(labels.len(), 2);
         assert_eq!((labels[0].at, labels[1].left, labels[1].name.as_str()), (Mono(480_000_000), 1.5, "b"));
-        for wrong in ["x,a,1,2,3,4", "1,a,3,2,1,4", "1,a,1,2,3", "1,,1,2,3,4", "1,a,1,2,3,4,5", "-1,a,1,2,3,4", "1,a,1,2,NaN,4"] {
+        for wrong in
+            ["x,a,1,2,3,4", "1,a,3,2,1,4", "1,a,1,2,3", "1,,1,2,3,4", "1,a,1,2,3,4,5", "-1,a,1,2,3,4", "1,a,1,2,NaN,4"]
+        {
             assert_eq!(read_labels(wrong), Err(wrong.to_owned()));
         }
     }
