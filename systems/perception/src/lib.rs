@@ -7,3 +7,4 @@ pub mod ego;
 pub mod ranging;
 pub mod road_plane;
 pub mod sight;
+pub mod tracking;
