@@ -1,11 +1,15 @@
 //! Obstacles: has accepted front frames looked at by a detector, and keeps what it found.
 
+pub mod follow;
+
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 
 use crate::budget;
+use crate::emit::Token;
 use crate::registry::Register;
+use follow::{FollowSettings, Following, follow};
 
 /// Watches for obstacles.
 #[derive(Resource, Clone, Debug)]
@@ -17,12 +21,17 @@ pub struct ObstaclePlugin {
 impl Plugin for ObstaclePlugin {
     fn build(&self, app: &mut App) {
         app.insert_resource(self.clone()).init_resource::<DetectionAsked>();
+        app.init_resource::<FollowSettings>().init_resource::<Following>().init_resource::<Token<Track>>();
+        app.exempt::<FollowSettings>("the same in every run of a build")
+            .exempt::<Token<Track>>("declares access, holds nothing")
+            .state_resource::<Following>();
         app.exempt::<ObstaclePlugin>("the config, which the session holds")
             .state::<Detections>()
             .state::<Obstacles>()
             .state_resource::<DetectionAsked>();
         app.add_systems(Perceive, request.in_set(JobRole::Detection))
-            .add_systems(Understand, understand.in_set(Insight::Boxes));
+            .add_systems(Understand, understand.in_set(Insight::Boxes))
+            .add_systems(Understand, follow.in_set(Insight::Tracks));
     }
 }
 

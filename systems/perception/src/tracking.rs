@@ -153,6 +153,11 @@ impl Tracker {
         self.tracks.iter().map(|track| track.tracked(self.frame_size))
     }
 
+    /// Ends all tracks, as when nothing can be seen any more. Their numbers are not given again.
+    pub fn clear(&mut self) {
+        self.tracks.clear();
+    }
+
     /// When the newest frame was captured; none before the first.
     pub fn at(&self) -> Option<Mono> {
         self.at
