@@ -32,6 +32,8 @@ const HOLD: f32 = 1.3;
 const OWN_BRAKING_MPS2: f32 = 0.7;
 /// The speed of the vehicle ahead is looked at over so many seconds to see that it brakes.
 const BRAKING_WINDOW_S: f64 = 0.7;
+/// So many times its error is taken off it.
+const BRAKING_ERRORS: f32 = 1.5;
 /// Vehicles do not brake harder than this, in m/s².
 const MOST_BRAKING_MPS2: f32 = 9.0;
 
@@ -129,7 +131,7 @@ pub(super) fn agreeing_range(view: &View, distance_m: f32) -> Option<StableId> {
 }
 
 /// Whether something of this class and speed can be run into.
-fn matters(settings: &WarningSettings, own_mps: f32, threat: &Threat) -> bool {
+fn matters(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat) -> bool {
     let m = &threat.motion;
     let solid = match threat.class {
         ObjectClass::Person | ObjectClass::Bicycle => own_mps > settings.vulnerable_road_user.most_speed_kmh / 3.6,
@@ -137,22 +139,23 @@ fn matters(settings: &WarningSettings, own_mps: f32, threat: &Threat) -> bool {
         _ => true,
     };
     let oncoming = m.closing_mps > 1.3 * own_mps + 2.0 + m.closing_sigma_mps;
-    solid && threat.confirmed && m.in_path && !oncoming
+    let half_m = (settings.vehicle_width_m + m.width_m.min(2.6)) / 2.0;
+    solid && threat.confirmed && m.in_path && !oncoming && !view.beside(m, half_m)
 }
 
 fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat, watch: &Watch) -> Option<Course> {
-    if !matters(settings, own_mps, threat) {
+    if !matters(settings, view, own_mps, threat) {
         return None;
     }
     let s = &settings.forward_collision;
     let m = &threat.motion;
     let (gap, closing) = (m.distance_m.max(0.0), m.closing_mps);
     let lead = watch.braking(BRAKING_WINDOW_S).map_or(0.0, |(braking, error)| {
-        let sure = braking - error.max(m.closing_sigma_mps / 2.0);
+        let sure = braking - BRAKING_ERRORS * error.max(m.closing_sigma_mps / 2.0);
         if sure >= s.lead_braking_mps2 { sure.min(MOST_BRAKING_MPS2) } else { 0.0 }
     });
     let nears = closing - m.closing_sigma_mps >= s.least_closing_mps.min(2.0 * m.closing_sigma_mps);
-    let counts = closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5;
+    let counts = (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path();
     let own = if view.braking_mps2 >= OWN_BRAKING_MPS2 { view.braking_mps2 } else { 0.0 };
     let constant_s = if closing > 0.1 { gap / closing } else { f32::MAX };
     let known_s = reached_in(gap, closing, own_mps, own, lead).unwrap_or(f32::MAX);
@@ -160,7 +163,7 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     if reached_s > HOLD * s.caution_s || closing < s.least_closing_mps / 2.0 && lead == 0.0 {
         return None;
     }
-    let doubt = relative_error(m).min(0.4) * s.doubt;
+    let doubt = if lead > 0.0 { 0.0 } else { relative_error(m).min(0.4) * s.doubt };
     let caution = Word::below(reached_s * (1.0 - doubt), s.caution_s, PLAIN);
     let needed = lead + required(gap, closing, lead, s.reaction_s);
     let hard = if needed >= s.hard_mps2 { caution.min(Word::Yes) } else { Word::No };

@@ -11,6 +11,10 @@ const MOST_DISTANCE_M: f32 = 500.0;
 /// So old may be what the own speed was told by, in seconds: a GPS receiver speaks once a second.
 const SPEED_STALE_S: f64 = 2.5;
 
+/// What lies so far beside the path, in metres and as a share of its distance, is beside it.
+const BESIDE_M: f32 = 0.4;
+const BESIDE_SHARE: f32 = 0.02;
+
 /// All that is known at a tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
@@ -118,6 +122,8 @@ pub(super) struct View<'a> {
     pub standing: bool,
     /// Curvature of the path in 1/m without its sign: as the vehicle turns, or as the lane does.
     pub curvature_per_m: f32,
+    /// Curvature of the path in 1/m to the left: as the vehicle turns, and as the lane does.
+    curvatures: [Option<f32>; 2],
     pub lane: Option<LaneSeen>,
     pub look: Option<Look>,
     /// Without what is stale or nonsense, in the order of the tracks' ids.
@@ -135,9 +141,10 @@ impl<'a> View<'a> {
         let acceleration = ego.acceleration_mps2.filter(|a| a.abs() <= 15.0).unwrap_or(0.0);
         let lane = scene.lane.filter(|lane| fresh(lane.age_s) && sound_lane(lane));
         let turning = match (ego.yaw_rate_radps, speed_mps) {
-            (Some(yaw), Some(v)) if yaw.abs() <= 2.0 && v >= 5.0 => Some(yaw.abs() / v),
+            (Some(yaw), Some(v)) if yaw.abs() <= 2.0 && v >= 5.0 => Some(yaw / v),
             _ => None,
         };
+        let bends = lane.map(|l| l.geometry.curvature_per_m);
         let mut objects: Vec<_> =
             scene.objects.iter().filter(|object| fresh(object.age_s) && sound_motion(&object.motion)).collect();
         objects.sort_by_key(|object| object.id);
@@ -148,13 +155,24 @@ impl<'a> View<'a> {
             speed_mps,
             braking_mps2: if speed_mps.is_some() { (-acceleration).max(0.0) } else { 0.0 },
             standing: ego.standing && !old,
-            curvature_per_m: turning.or(lane.map(|l| l.geometry.curvature_per_m.abs())).unwrap_or(0.0),
+            curvature_per_m: turning.or(bends).unwrap_or(0.0).abs(),
+            curvatures: [turning, bends],
             lane,
             look: scene.look.filter(|look| fresh(look.age_s)),
             objects,
             range: range.map(|r| RangeSeen { closing_mps: r.closing_mps.filter(|c| c.abs() <= MOST_SPEED_MPS), ..r }),
             conditions: scene.conditions,
         }
+    }
+}
+
+impl View<'_> {
+    /// Whether something lies well beside the path that the vehicle takes and the one that the lane takes, whatever is
+    /// said of it: a second opinion. `half_m` is half the width of both vehicles together.
+    pub fn beside(&self, m: &ObjectMotion, half_m: f32) -> bool {
+        let off = |curvature: f32| (m.left_m - curvature * m.distance_m * m.distance_m / 2.0).abs();
+        let least = self.curvatures.iter().flatten().map(|c| off(*c)).reduce(f32::min);
+        least.is_some_and(|off_m| off_m > half_m + BESIDE_M + BESIDE_SHARE * m.distance_m.max(0.0))
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) struct Sight {
     /// Its speed along the road, where the own is known.
     pub speed_mps: Option<f32>,
     pub left_m: f32,
+    pub in_path: bool,
     votes: [Vote; 3],
 }
 
@@ -117,6 +118,13 @@ impl Watch {
         [AlertLevel::Warning, AlertLevel::Caution].into_iter().find(|&level| carried(level))
     }
 
+    /// Whether it is in the path, and was in three of the latest four looks: in bends, who is beside seems to be for one
+    /// or two.
+    pub fn stays_in_path(&self) -> bool {
+        let latest = self.sights.iter().rev().take(4).filter(|s| s.in_path).count();
+        latest >= 3 && self.sights.back().is_some_and(|s| s.in_path)
+    }
+
     /// The pictures of the latest looks that agree at least on a caution.
     pub fn frames(&self, ballot: Ballot) -> impl Iterator<Item = StableId> {
         let yes =
@@ -156,6 +164,7 @@ impl Watches {
                 at: view.now,
                 speed_mps: view.speed_mps.map(|v| v - threat.motion.closing_mps),
                 left_m: threat.motion.left_m,
+                in_path: threat.motion.in_path,
                 votes: watch.votes_of(threat.evidence),
             });
             self.0.push((threat.id, watch));
@@ -280,6 +289,7 @@ mod tests {
                 at: Mono::from_nanos(seq * 100_000_000),
                 speed_mps: None,
                 left_m: 0.0,
+                in_path: true,
                 votes: [Vote::default(); 3],
             });
             watch.vote(Ballot::Collision, Vote { caution: word, warning: Word::No });
