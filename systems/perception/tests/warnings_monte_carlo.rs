@@ -93,11 +93,15 @@ fn who_cuts_in_is_warned_of_soon() {
             let closing = world.even(5.0, 12.0);
             let (enters_s, start_s) = (world.even(1.2, 2.6), world.even(5.0, 6.0));
             world.cars.push(Car::new(closing * start_s, world.speed_mps - closing));
-            world.cars[0].in_path = false;
+            (world.cars[0].in_path, world.cars[0].left_m) = (false, 3.5);
+            // It crosses the line, half a lane beside, at the time chosen.
+            let sideways = world.even(0.8, 1.6);
             let (mut warned, mut crossed) = (None, None);
             while world.cars[0].gap_m > 0.0 {
                 let changes = world.step();
-                world.cars[0].in_path |= world.cars[0].gap_m / closing <= enters_s;
+                let left_m = 1.75 + (world.cars[0].gap_m / closing - enters_s) * sideways;
+                world.cars[0].left_m = left_m.clamp(0.0, 3.5);
+                world.cars[0].in_path |= left_m <= 1.75;
                 if begins(&changes, AlertKind::ForwardCollision) {
                     warned = warned.or(Some(world.now_s));
                 }
@@ -162,6 +166,7 @@ struct Drive {
     lead_until_s: f32,
     seen_ttc: Vec<f32>,
     margin_m: Vec<f32>,
+    bend_per_m: f32,
 }
 
 impl Drive {
@@ -189,6 +194,7 @@ impl Drive {
             lead_until_s: 0.0,
             seen_ttc: Vec::new(),
             margin_m: Vec::new(),
+            bend_per_m: 0.0,
         }
     }
 
@@ -223,6 +229,8 @@ impl Drive {
             self.cruise_mps = self.lead_mps + 4.0;
         }
         let wanted = self.lead_mps - w.cars[0].speed_mps;
+        // Bends begin and end gently.
+        w.curvature += (self.bend_per_m - w.curvature).clamp(-0.0002, 0.0002);
         w.cars[0].acceleration_mps2 = wanted.clamp(-2.5, 1.5) * (wanted.abs().min(1.0));
         if now < self.next_s {
             return;
@@ -230,7 +238,7 @@ impl Drive {
         self.next_s = now + w.even(4.0, 9.0);
         // A bend half of the time, in which the eye takes who is beside for in the path now and then.
         let bend = w.even(0.0, 1.0) < 0.5;
-        w.curvature = if bend { w.even(0.001, 0.004) } else { 0.0 };
+        self.bend_per_m = if bend { w.even(0.001, 0.004) } else { 0.0 };
         let strays = if bend { 0.03 } else { 0.003 };
         let own = w.speed_mps;
         let beside = own * w.even(0.0, 0.9);

@@ -30,6 +30,9 @@ const WHATEVER: f32 = 0.5;
 const HOLD: f32 = 1.3;
 /// Own deceleration below this is none, in m/s²: no more than its error.
 const OWN_BRAKING_MPS2: f32 = 0.7;
+/// What lies so far beside the path, in metres and as a share of its distance, is beside it.
+const BESIDE_M: f32 = 0.2;
+const BESIDE_SHARE: f32 = 0.005;
 /// The speed of the vehicle ahead is looked at over so many seconds to see that it brakes.
 const BRAKING_WINDOW_S: f64 = 0.7;
 /// So many times its error is taken off it.
@@ -131,7 +134,7 @@ pub(super) fn agreeing_range(view: &View, distance_m: f32) -> Option<StableId> {
 }
 
 /// Whether something of this class and speed can be run into.
-fn matters(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat) -> bool {
+fn matters(settings: &WarningSettings, own_mps: f32, threat: &Threat) -> bool {
     let m = &threat.motion;
     let solid = match threat.class {
         ObjectClass::Person | ObjectClass::Bicycle => own_mps > settings.vulnerable_road_user.most_speed_kmh / 3.6,
@@ -139,23 +142,25 @@ fn matters(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threa
         _ => true,
     };
     let oncoming = m.closing_mps > 1.3 * own_mps + 2.0 + m.closing_sigma_mps;
-    let half_m = (settings.vehicle_width_m + m.width_m.min(2.6)) / 2.0;
-    solid && threat.confirmed && m.in_path && !oncoming && !view.beside(m, half_m)
+    solid && threat.confirmed && m.in_path && !oncoming
 }
 
 fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat, watch: &Watch) -> Option<Course> {
-    if !matters(settings, view, own_mps, threat) {
+    if !matters(settings, own_mps, threat) {
         return None;
     }
     let s = &settings.forward_collision;
     let m = &threat.motion;
     let (gap, closing) = (m.distance_m.max(0.0), m.closing_mps);
-    let lead = watch.braking(BRAKING_WINDOW_S).map_or(0.0, |(braking, error)| {
+    let slowing = watch.braking(BRAKING_WINDOW_S).filter(|_| watch.long_in_path(BRAKING_WINDOW_S));
+    let lead = slowing.map_or(0.0, |(braking, error)| {
         let sure = braking - BRAKING_ERRORS * error.max(m.closing_sigma_mps / 2.0);
         if sure >= s.lead_braking_mps2 { sure.min(MOST_BRAKING_MPS2) } else { 0.0 }
     });
     let nears = closing - m.closing_sigma_mps >= s.least_closing_mps.min(2.0 * m.closing_sigma_mps);
-    let counts = (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path();
+    let half_m = (settings.vehicle_width_m + m.width_m.min(2.6)) / 2.0;
+    let most_m = half_m + BESIDE_M + BESIDE_SHARE * gap;
+    let counts = (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
     let own = if view.braking_mps2 >= OWN_BRAKING_MPS2 { view.braking_mps2 } else { 0.0 };
     let constant_s = if closing > 0.1 { gap / closing } else { f32::MAX };
     let known_s = reached_in(gap, closing, own_mps, own, lead).unwrap_or(f32::MAX);

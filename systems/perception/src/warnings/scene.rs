@@ -11,10 +11,6 @@ const MOST_DISTANCE_M: f32 = 500.0;
 /// So old may be what the own speed was told by, in seconds: a GPS receiver speaks once a second.
 const SPEED_STALE_S: f64 = 2.5;
 
-/// What lies so far beside the path, in metres and as a share of its distance, is beside it.
-const BESIDE_M: f32 = 0.4;
-const BESIDE_SHARE: f32 = 0.02;
-
 /// All that is known at a tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
@@ -167,12 +163,11 @@ impl<'a> View<'a> {
 }
 
 impl View<'_> {
-    /// Whether something lies well beside the path that the vehicle takes and the one that the lane takes, whatever is
-    /// said of it: a second opinion. `half_m` is half the width of both vehicles together.
-    pub fn beside(&self, m: &ObjectMotion, half_m: f32) -> bool {
-        let off = |curvature: f32| (m.left_m - curvature * m.distance_m * m.distance_m / 2.0).abs();
-        let least = self.curvatures.iter().flatten().map(|c| off(*c)).reduce(f32::min);
-        least.is_some_and(|off_m| off_m > half_m + BESIDE_M + BESIDE_SHARE * m.distance_m.max(0.0))
+    /// How far left of the path something lies, in metres: of the path that the vehicle takes by its turning or of the one
+    /// that the lane takes, whichever is nearer. None where neither is known.
+    pub fn off_path(&self, m: &ObjectMotion) -> Option<f32> {
+        let off = |curvature: f32| m.left_m - curvature * m.distance_m * m.distance_m / 2.0;
+        self.curvatures.iter().flatten().map(|c| off(*c)).min_by(|a, b| a.abs().total_cmp(&b.abs()))
     }
 }
 

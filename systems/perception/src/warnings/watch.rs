@@ -75,6 +75,8 @@ pub(super) struct Sight {
     pub speed_mps: Option<f32>,
     pub left_m: f32,
     pub in_path: bool,
+    /// How far left of the path that the own vehicle takes.
+    pub off_path_m: Option<f32>,
     votes: [Vote; 3],
 }
 
@@ -118,11 +120,14 @@ impl Watch {
         [AlertLevel::Warning, AlertLevel::Caution].into_iter().find(|&level| carried(level))
     }
 
-    /// Whether it is in the path, and was in three of the latest four looks: in bends, who is beside seems to be for one
-    /// or two.
-    pub fn stays_in_path(&self) -> bool {
+    /// Whether it is in the path, was so before, and does not lie farther than `most_m` beside the path that the own
+    /// vehicle takes, in the middle of three looks: a second opinion, since in bends who is beside seems to be in the path
+    /// for a look or two.
+    pub fn stays_in_path(&self, most_m: f32) -> bool {
         let latest = self.sights.iter().rev().take(4).filter(|s| s.in_path).count();
-        latest >= 3 && self.sights.back().is_some_and(|s| s.in_path)
+        let offs = self.sights.iter().rev().take(3).filter_map(|s| s.off_path_m);
+        let (sum, n) = offs.fold((0.0, 0.0), |(sum, n), off| (sum + off, n + 1.0));
+        latest >= 2 && self.sights.back().is_some_and(|s| s.in_path) && sum.abs() <= most_m * n
     }
 
     /// The pictures of the latest looks that agree at least on a caution.
@@ -130,6 +135,11 @@ impl Watch {
         let yes =
             move |s: &&Sight| s.votes.get(ballot as usize).is_some_and(|v| v.word(AlertLevel::Caution) > Word::No);
         self.sights.iter().rev().take(3).filter(yes).map(|s| s.frame)
+    }
+
+    /// Whether it was in the path throughout the last so many seconds.
+    pub fn long_in_path(&self, window_s: f64) -> bool {
+        self.recent(window_s).all(|s| s.in_path)
     }
 
     /// How fast its speed along the road shrinks in m/s², and the standard error of that.
@@ -165,6 +175,7 @@ impl Watches {
                 speed_mps: view.speed_mps.map(|v| v - threat.motion.closing_mps),
                 left_m: threat.motion.left_m,
                 in_path: threat.motion.in_path,
+                off_path_m: view.off_path(&threat.motion),
                 votes: watch.votes_of(threat.evidence),
             });
             self.0.push((threat.id, watch));
@@ -290,6 +301,7 @@ mod tests {
                 speed_mps: None,
                 left_m: 0.0,
                 in_path: true,
+                off_path_m: None,
                 votes: [Vote::default(); 3],
             });
             watch.vote(Ballot::Collision, Vote { caution: word, warning: Word::No });

@@ -37,6 +37,8 @@ pub struct Car {
 #[derive(Clone, Debug, Default)]
 struct Eye {
     looks: u64,
+    /// Its track: another vehicle is another.
+    track: u64,
     age_s: f32,
     bias: f32,
     distance_error: f32,
@@ -160,8 +162,9 @@ impl World {
 
     fn see(&mut self, index: usize, car: &mut Car) -> Option<Threat> {
         let closing = self.speed_mps - car.speed_mps;
-        if car.eye.looks == 0 {
+        if car.eye.track == 0 {
             car.eye.bias = self.normal() * 0.04;
+            car.eye.track = self.ticks * 10 + index as u64;
         }
         car.eye.past.push((car.gap_m, closing, car.in_path));
         // Half of the looks see what was 0.1 s ago, half what was 0.2 s ago.
@@ -199,7 +202,7 @@ impl World {
         }
         let (distance_m, closing_mps, closing_sigma_mps, in_path) = eye.last?;
         (seen.0 > 0.0 && seen.0 < 150.0).then_some(Threat {
-            id: StableId::new(StreamId::TRACKS, index as u64 + 1),
+            id: StableId::new(StreamId::TRACKS, eye.track),
             class: car.class,
             motion: ObjectMotion {
                 distance_m,
