@@ -140,8 +140,13 @@ fn ordinary_driving_is_left_in_peace() {
                 if begins(&changes, kind) {
                     started[i] += 1;
                     falsely[i] += u32::from(!drive.was_so(kind));
-                    if !drive.was_so(kind) && seed % 5 == 1 {
-                        println!("{seed}: {:.1} s, {:.1} m/s, ttc {:.1}: {changes:?}", drive.world.now_s, drive.world.speed_mps, drive.world.true_ttc());
+                    if !drive.was_so(kind) {
+                        println!(
+                            "{seed}: {:.1} s, {:.1} m/s, ttc {:.1}: {changes:?}",
+                            drive.world.now_s,
+                            drive.world.speed_mps,
+                            drive.world.true_ttc()
+                        );
                     }
                 }
             }

@@ -160,7 +160,8 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let nears = closing - m.closing_sigma_mps >= s.least_closing_mps.min(2.0 * m.closing_sigma_mps);
     let half_m = (settings.vehicle_width_m + m.width_m.min(2.6)) / 2.0;
     let most_m = half_m + BESIDE_M + BESIDE_SHARE * gap;
-    let counts = (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
+    let counts =
+        (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
     let own = if view.braking_mps2 >= OWN_BRAKING_MPS2 { view.braking_mps2 } else { 0.0 };
     let constant_s = if closing > 0.1 { gap / closing } else { f32::MAX };
     let known_s = reached_in(gap, closing, own_mps, own, lead).unwrap_or(f32::MAX);

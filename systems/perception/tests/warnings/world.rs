@@ -196,7 +196,7 @@ impl World {
             eye.age_s = LATENCY_S;
             eye.frame = self.ticks;
             let sideways = 0.2 + 0.01 * seen.0;
-            eye.left_m = car.left_m + self.curvature * seen.0 * seen.0 / 2.0 + sideways * noise;
+            eye.left_m = car.left_m + sideways * noise;
             let distance = seen.0 * (1.0 + eye.bias + eye.distance_error);
             eye.last = Some((distance - closing_seen * back as f32 * STEP_S, closing_seen, closing_sigma, in_path));
         }
@@ -207,7 +207,7 @@ impl World {
             motion: ObjectMotion {
                 distance_m,
                 distance_sigma_m: 0.07 * seen.0,
-                left_m: eye.left_m,
+                left_m: eye.left_m + self.curvature * car.gap_m * car.gap_m / 2.0,
                 width_m: 1.8,
                 closing_mps,
                 closing_sigma_mps,
