@@ -36,7 +36,7 @@ const BESIDE_SHARE: f32 = 0.005;
 /// The speed of the vehicle ahead is looked at over so many seconds to see that it brakes.
 const BRAKING_WINDOW_S: f64 = 0.7;
 /// So many times its error is taken off it.
-const BRAKING_ERRORS: f32 = 1.5;
+const BRAKING_ERRORS: f32 = 2.2;
 /// Vehicles do not brake harder than this, in m/s².
 const MOST_BRAKING_MPS2: f32 = 9.0;
 

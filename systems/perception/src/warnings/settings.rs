@@ -76,7 +76,7 @@ pub struct CollisionSettings {
     pub caution_s: f32,
     /// Time to collision in seconds from which to act; 2.1, permitted 0.5 to `caution_s`.
     pub warning_s: f32,
-    /// So many standard deviations sooner an uncertain time counts; permitted 0 to 2.
+    /// So many standard deviations sooner an uncertain time counts; 0.75, permitted 0 to 2.
     pub doubt: f32,
     /// Least own speed in km/h; 20, permitted 5 to 100. Slower than this, whoever rolls up to a queue brakes later than
     /// the times above and means to; from standstill it is the business of moving off.
@@ -89,7 +89,7 @@ pub struct CollisionSettings {
     pub hard_mps2: f32,
     /// Reaction time of the driver in seconds; 1, permitted 0.3 to 2.5.
     pub reaction_s: f32,
-    /// From this deceleration in m/s² on the braking of the vehicle ahead is reckoned with; 2.5, permitted 1 to 10.
+    /// From this deceleration in m/s² on the braking of the vehicle ahead is reckoned with; 3.5, permitted 1 to 10.
     pub lead_braking_mps2: f32,
     /// Highest own speed in km/h at which the range finder alone warns; 50, permitted 0 to 100.
     pub range_alone_kmh: f32,
@@ -109,7 +109,7 @@ impl Default for CollisionSettings {
             least_radius_m: 125.0,
             hard_mps2: 6.0,
             reaction_s: 1.0,
-            lead_braking_mps2: 3.0,
+            lead_braking_mps2: 3.5,
             range_alone_kmh: 50.0,
             again_s: 3.0,
         }
