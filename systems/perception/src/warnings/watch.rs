@@ -312,8 +312,9 @@ mod tests {
         assert_eq!(see(3, Word::Yes), Some(AlertLevel::Caution), "1 and 3");
         assert_eq!(see(4, Word::No), None, "only 3");
         assert_eq!(see(5, Word::No), None);
-        assert_eq!(see(5, Word::Yes), None, "the same look once more");
-        assert_eq!(see(6, Word::Plainly), Some(AlertLevel::Caution));
+        assert_eq!(see(6, Word::Yes), None);
+        assert_eq!(see(6, Word::Yes), None, "the same look once more");
+        assert_eq!(see(7, Word::Plainly), Some(AlertLevel::Caution));
         assert_eq!(see(20, Word::Yes), None, "the others are too old");
     }
 }
