@@ -26,6 +26,7 @@ use waywarden_systems::settings::{Apply, SettingsPlugin};
 use waywarden_systems::tick::{Stages, TickPlugin};
 use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
+use waywarden_systems::warnings::WarningPlugin;
 
 use crate::config::{Config, LaneFallback};
 use crate::uplink;
@@ -53,7 +54,7 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     let mut app = App::empty();
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
     app.add_plugins((camera(config), lanes(config), obstacles(config), gps(config), RangePlugin, voice(config)));
-    app.add_plugins(EgoPlugin);
+    app.add_plugins((EgoPlugin, warnings(config)));
     app.add_plugins((health(config, streams), SettingsPlugin { apply: apply(streams) }));
     let commands = CommandPlugin { names: uplink::names(streams), telemetry: publish::STREAMS.to_vec() };
     app.add_plugins((commands, uplink::plugin(config, streams)));
@@ -78,6 +79,7 @@ fn apply(streams: &[StreamSpec]) -> Apply {
         voice(&config).apply(world);
         world.insert_resource(lanes(&config));
         world.insert_resource(obstacles(&config));
+        world.insert_resource(warnings(&config));
         world.insert_resource(health(&config, &streams));
     }))
 }
@@ -99,6 +101,15 @@ fn lanes(config: &Config) -> LanePlugin {
 
 fn obstacles(config: &Config) -> ObstaclePlugin {
     ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 }
+}
+
+fn warnings(config: &Config) -> WarningPlugin {
+    WarningPlugin {
+        settings: config.warnings,
+        lanes: config.segmentation.enabled,
+        detection: config.detection.enabled,
+        classical: classical_lanes(config),
+    }
 }
 
 fn gps(config: &Config) -> GpsPlugin {

@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use serde::Serializer;
 use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::{CameraRole, GpsProtocol, StreamId, StreamKind, StreamSpec};
+use waywarden_systems::warnings::WarningSettings;
 
 mod check;
 mod devices;
@@ -78,6 +80,9 @@ pub struct Config {
     pub gps_fix: GpsFix,
     /// When a silent device is called stale.
     pub health: Health,
+    /// When warnings are given.
+    #[serde(serialize_with = "as_written")]
+    pub warnings: WarningSettings,
     /// The broker that the vehicle reports to.
     pub mqtt: Mqtt,
     /// Sessions on disk.
@@ -90,6 +95,25 @@ pub struct Config {
     pub http: Http,
     /// What is said while it runs.
     pub log: Log,
+}
+
+/// Numbers of single precision as somebody would write them: 0.9, not 0.8999999761581421.
+fn as_written<S: Serializer>(settings: &WarningSettings, serializer: S) -> Result<S::Ok, S::Error> {
+    fn shorten(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(table) => table.values_mut().for_each(shorten),
+            serde_json::Value::Number(number) => {
+                let short = number.as_f64().and_then(|number| (number as f32).to_string().parse().ok());
+                if let Some(short) = short.and_then(serde_json::Number::from_f64) {
+                    *number = short;
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(settings).map_err(serde::ser::Error::custom)?;
+    shorten(&mut value);
+    value.serialize(serializer)
 }
 
 impl parse::Document for Config {
@@ -122,6 +146,7 @@ impl Default for Config {
             voice: Voice::default(),
             gps_fix: GpsFix::default(),
             health: Health::default(),
+            warnings: WarningSettings::default(),
             mqtt: Mqtt::default(),
             record: Record::default(),
             replay: Replay::default(),

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// What can be changed while it runs: settings that are looked at anew in each tick. Whatever else differs needs a start.
-const CHANGEABLE: [&str; 10] = [
+const CHANGEABLE: [&str; 11] = [
     "gate.",
     "segmentation.rate_hz",
     "detection.rate_hz",
@@ -17,6 +17,7 @@ const CHANGEABLE: [&str; 10] = [
     "health.gps_stale_s",
     "health.range_stale_s",
     "segmentation.fallback",
+    "warnings.",
 ];
 
 /// A value that differs.

@@ -197,6 +197,13 @@ fn check_relations(config: &Config, found: &mut Vec<Violation>) {
     let (tick, voice) = (&config.tick, &config.voice);
     ordered("tick", ("min_gap_ms", f64::from(tick.min_gap_ms)), ("period_ms", f64::from(tick.period_ms)));
     ordered("voice", ("exit", voice.exit), ("enter", voice.enter));
+    if let Some(fault) = config.warnings.fault() {
+        found.push(Violation {
+            path: Path::default().key("warnings"),
+            message: format!("`warnings.{fault}`"),
+            hint: "what comes sooner may not come later".to_owned(),
+        });
+    }
     for (section, role, name) in [
         ("segmentation", JobRole::Segmentation, &config.segmentation.model),
         ("detection", JobRole::Detection, &config.detection.model),

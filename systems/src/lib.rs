@@ -40,5 +40,6 @@ pub mod speaker;
 pub mod supervisor;
 pub mod tick;
 pub mod voice;
+pub mod warnings;
 
 pub use waywarden_perception::road_plane;

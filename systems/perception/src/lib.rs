@@ -8,3 +8,4 @@ pub mod ranging;
 pub mod road_plane;
 pub mod sight;
 pub mod tracking;
+pub mod warnings;
