@@ -104,6 +104,7 @@ mod tests {
     fn all(bytes: &[u8]) {
         let _ = camvid::classes(bytes);
         let _ = tusimple::mask(bytes);
+        let _ = tusimple::instances(bytes);
         let _ = tusimple::pictures(bytes);
         let _ = kitti::objects(bytes);
         let _ = kitti::calibration(bytes);

@@ -1,6 +1,8 @@
 //! The TuSimple lane challenge: its lines of JSON (TuSimple/tusimple-benchmark, `doc/lane_detection`), and masks in which
 //! lines are drawn, as they are made of these for training.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{LabelError, lines, png, shown};
@@ -44,6 +46,33 @@ pub fn mask(bytes: &[u8]) -> Result<LineMask, LabelError> {
         height: grey.height(),
         white: grey.as_raw().iter().map(|&pixel| pixel > 0).collect(),
     })
+}
+
+/// Reads a PNG in which each line has a grey of its own, as the points that the challenge would have: the middle of the
+/// line in every tenth row, from two ninths of the height on (160 of 720).
+///
+/// # Errors
+/// When it is no PNG, or has more greys than a picture has lines.
+pub fn instances(bytes: &[u8]) -> Result<Picture, LabelError> {
+    let grey = png(bytes)?.into_luma8();
+    let rows: Vec<u32> = (0..grey.height()).skip(grey.height() as usize * 2 / 9).step_by(10).collect();
+    // The sum and the number of the places of each grey in each row.
+    let mut found: BTreeMap<u8, Vec<(u64, u64)>> = BTreeMap::new();
+    for (n, row) in rows.iter().enumerate() {
+        for x in 0..grey.width() {
+            let value = grey.get_pixel(x, *row).0[0];
+            let places = (value > 0).then(|| found.entry(value).or_insert_with(|| vec![(0, 0); rows.len()]));
+            if let Some(place) = places.and_then(|places| places.get_mut(n)) {
+                *place = (place.0 + u64::from(x), place.1 + 1);
+            }
+        }
+    }
+    if found.len() > MOST_LANES {
+        return Err(LabelError::whole(format!("has {} greys, expected is one a line", found.len())));
+    }
+    let middle = |(sum, count): &(u64, u64)| (*count > 0).then(|| *sum as f64 / *count as f64);
+    let lanes = found.values().map(|places| places.iter().map(middle).collect()).collect();
+    Ok(Picture { file: String::new(), rows: rows.into_iter().map(f64::from).collect(), lanes })
 }
 
 /// A labelled picture.
@@ -125,6 +154,19 @@ mod tests {
             let error = pictures(format!("{good}\n{bad}").as_bytes()).unwrap_err();
             assert!(error.line == Some(2) && error.what.contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn greys_are_lines() {
+        // Rows 2 and 12 of 13 are looked at.
+        let mut pixels = vec![0; 8 * 13];
+        pixels[2 * 8 + 1..2 * 8 + 4].fill(40);
+        pixels[12 * 8 + 6..12 * 8 + 8].fill(40);
+        pixels[12 * 8] = 7;
+        let read = instances(&grey_png(8, 13, pixels)).unwrap();
+        assert_eq!(read.rows, [2.0, 12.0]);
+        assert_eq!(read.lanes, [[None, Some(0.0)], [Some(2.0), Some(6.5)]]);
+        assert!(instances(&grey_png(100, 1, (0..100).collect())).unwrap_err().what.contains("99 greys"));
     }
 
     #[test]
