@@ -81,7 +81,8 @@ fn pictures_are_scored_through_the_whole_pipeline() {
     let at = |split: &str, what: &str| row(&printed, "CamVid", split, what);
     // JPEG and the model's own small input blur edges.
     close(at("drive 0001TP", "road: IoU, drivable area"), 1.0, 0.05);
-    close(at("drive 0006R0", "road: IoU, drivable area"), 0.5, 0.5);
+    // 64 x 32 of both over 128 x 32 of either, and 64 x 64 and 20 x 20 of the car's picture, which is all drivable.
+    close(at("drive 0006R0", "road: IoU, drivable area"), 2048.0 / (4096.0 + 4096.0 + 400.0), 0.02);
     close(at("split test", "road: IoU, drivable area"), 1.0, 0.05);
     let all = at("all", "road: IoU, drivable area and lines");
     assert_eq!((&all["goal"]["at_least"], &all["quotable"]), (&0.84.into(), &true.into()));

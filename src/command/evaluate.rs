@@ -1,5 +1,6 @@
 //! `waywarden evaluate`: what the app sees and warns of, against labels.
 
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -86,6 +87,18 @@ pub struct EvaluateArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seeds(pub Vec<u64>);
 
+/// `1-3,7`.
+impl fmt::Display for Seeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = self.0.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+        let words = runs.filter_map(|run| match (run.first()?, run.last()?) {
+            (first, last) if first == last => Some(first.to_string()),
+            (first, last) => Some(format!("{first}-{last}")),
+        });
+        f.write_str(&words.collect::<Vec<_>>().join(","))
+    }
+}
+
 /// Most seeds at once.
 const MOST_SEEDS: usize = 1000;
 
@@ -164,8 +177,7 @@ impl EvaluateArgs {
         }
         words.extend(self.video.iter().map(|path| format!("--video {}", shown(path))));
         if !self.simulate.is_empty() {
-            let seeds: Vec<String> = self.seeds.0.iter().map(u64::to_string).collect();
-            words.push(format!("--simulate {} --seeds {}", self.simulate.join(","), seeds.join(",")));
+            words.push(format!("--simulate {} --seeds {}", self.simulate.join(","), self.seeds));
             words.extend(self.duration.map(|length| format!("--duration {}", length.as_secs_f64())));
         }
         words.push("--markdown".to_owned());
@@ -181,6 +193,7 @@ mod tests {
     fn seeds_are_numbers_and_ranges() {
         assert_eq!(seeds("1-3"), Ok(Seeds(vec![1, 2, 3])));
         assert_eq!(seeds("7,1,3-4,3"), Ok(Seeds(vec![1, 3, 4, 7])));
+        assert_eq!(Seeds(vec![1, 3, 4, 7]).to_string(), "1,3-4,7");
         for wrong in ["", "a", "3-1", "1-", "-1", "1-100000", "1,,2", "99999999999999999999"] {
             assert!(seeds(wrong).is_err(), "{wrong}");
         }

@@ -14,7 +14,7 @@ const MOST_POINTS: usize = 4096;
 pub fn lines(bytes: &[u8]) -> Result<Vec<Vec<ImagePoint>>, LabelError> {
     let line = |(at, line): (u64, &str)| {
         let numbers: Vec<f64> = line.split_whitespace().map(|word| number(at, word)).collect::<Result<_, _>>()?;
-        if numbers.len() % 2 != 0 || numbers.len() > 2 * MOST_POINTS {
+        if !numbers.len().is_multiple_of(2) || numbers.len() > 2 * MOST_POINTS {
             return Err(LabelError::at(at, format!("has {} numbers, expected are pairs `x y`", numbers.len())));
         }
         let pair = |pair: &[f64]| match pair {
