@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run,
+    check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay, report, run,
     serve_inference, simulate,
 };
 use crate::config::LogFormat;
@@ -91,6 +91,9 @@ pub enum Command {
     /// Says what two runs of one drive found differently.
     #[command(after_long_help = compare::EXAMPLES)]
     Compare(compare::CompareArgs),
+    /// Measures what the app sees and warns of against labelled pictures, videos and simulated drives.
+    #[command(after_long_help = evaluate::EXAMPLES)]
+    Evaluate(evaluate::EvaluateArgs),
     /// Makes one HTML page of a session: plots, pictures, plain words.
     #[command(after_long_help = report::EXAMPLES)]
     Report(report::ReportArgs),
@@ -116,6 +119,7 @@ impl Command {
             Self::Simulate(args) => args.config.as_deref(),
             Self::Check(args) => args.config.as_deref(),
             Self::Doctor(args) => args.config.as_deref(),
+            Self::Evaluate(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
             Self::Devices(_)
             | Self::Init(_)
@@ -140,6 +144,7 @@ impl Command {
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,
+            Self::Evaluate(args) => args.json,
             Self::Report(args) => args.json,
             Self::Render(args) => args.json,
             Self::Check(args) => args.json,

@@ -4,6 +4,7 @@ pub mod check;
 pub mod compare;
 pub mod devices;
 pub mod doctor;
+pub mod evaluate;
 pub mod import;
 pub mod init;
 pub mod inspect;

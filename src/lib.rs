@@ -27,6 +27,8 @@ pub mod drive;
 #[cfg(not(fuzzing))]
 pub mod engines;
 #[cfg(not(fuzzing))]
+pub mod evaluate;
+#[cfg(not(fuzzing))]
 pub mod failure;
 #[cfg(not(fuzzing))]
 pub mod http;

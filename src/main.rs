@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{
-    check, compare, devices, doctor, import, init, inspect, models, preserve, render, replay, report, run,
+    check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay, report, run,
     serve_inference, simulate,
 };
 use waywarden::config::Config;
@@ -55,6 +55,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Devices(args) => devices::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Compare(args) => compare::run(args, out),
+        Command::Evaluate(args) => evaluate::run(args, out),
         Command::Render(args) => render::run(args, out),
         Command::Report(args) => report::run(args, out),
         Command::Run(args) => run::run(args, out),

@@ -113,6 +113,14 @@ pub fn finished(args: &ReplayArgs) -> Result<Finished, Failure> {
     run::run(args, plan::Plan::of(args)?, |_| {})
 }
 
+/// The same with plugins of the caller's beside the usual ones: to watch what the app concludes.
+///
+/// # Errors
+/// As [`finished`].
+pub fn watched(args: &ReplayArgs, more: impl FnOnce(&mut App)) -> Result<Finished, Failure> {
+    run::run(args, plan::Plan::of(args)?, more)
+}
+
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
 Examples:

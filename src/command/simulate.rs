@@ -1,10 +1,12 @@
 //! `waywarden simulate`: a simulated drive made into a session, faster than it would drive.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::assemble::{Assembly, Sources, assemble, report};
+use waywarden_components::prelude::StreamSpec;
+
+use crate::assemble::{Assembled, Assembly, Sources, assemble, report};
 use crate::cli::seconds;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -74,28 +76,41 @@ pub fn run(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some(seed) = args.seed {
         config.simulation.seed = seed;
     }
-    let drive = simulated::drive(&config)?;
-    let length = args.duration.unwrap_or(Duration::from_secs_f64(drive.scenario().duration_s));
     let threads = args.threads.map_or_else(cores, |threads| threads as usize);
-    let streams = config.streams();
-    let sources: Result<Sources, Failure> =
-        streams.iter().map(|spec| Ok((spec.id, simulated::reader(&config, spec, &drive, length, threads)?))).collect();
-    let what = format!("simulating {}", config.simulation.scenario);
-    let (show, done) = (Show::new(args.json), "simulated");
-    let assembled = assemble(Assembly {
-        config: &config,
-        streams: &streams,
-        sources: sources?,
-        out: &args.out,
-        segment: None,
-        what,
-        done,
-        show,
-    })?;
+    let (streams, assembled) = make(&config, args.duration, threads, &args.out, Show::new(args.json))?;
     report(&args.out, &streams, &assembled, args.json, out)
 }
 
+/// Makes a session of the drive that a config asks for; without a length, of that of the scenario.
+///
+/// # Errors
+/// As [`run`].
+pub fn make(
+    config: &Config,
+    length: Option<Duration>,
+    threads: usize,
+    out: &Path,
+    show: Show,
+) -> Result<(Vec<StreamSpec>, Assembled), Failure> {
+    let drive = simulated::drive(config)?;
+    let length = length.unwrap_or(Duration::from_secs_f64(drive.scenario().duration_s));
+    let streams = config.streams();
+    let sources: Result<Sources, Failure> =
+        streams.iter().map(|spec| Ok((spec.id, simulated::reader(config, spec, &drive, length, threads)?))).collect();
+    let assembled = assemble(Assembly {
+        config,
+        streams: &streams,
+        sources: sources?,
+        out,
+        segment: None,
+        what: format!("simulating {}", config.simulation.scenario),
+        done: "simulated",
+        show,
+    })?;
+    Ok((streams, assembled))
+}
+
 /// As many threads as there are cores.
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(16)
 }

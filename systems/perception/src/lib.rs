@@ -4,8 +4,10 @@
 //! `serde`, so that whoever holds it can be restored, and goes on bit for bit.
 
 pub mod ego;
+pub mod labels;
 pub mod ranging;
 pub mod road_plane;
+pub mod score;
 pub mod sight;
 pub mod tracking;
 pub mod warnings;

@@ -18,9 +18,10 @@ use crate::camera::mjpeg;
 const MAX_FILE: u64 = 128 << 20;
 const HINT: &str = "take it out of the folder, or make it anew";
 
-/// A reader of a folder of pictures at a fixed rate, in natural order of their names (`2.jpg` before `10.jpg`).
+/// A reader of pictures at a fixed rate: of a folder, in natural order of their names (`2.jpg` before `10.jpg`), or of
+/// files that are named one by one.
 ///
-/// Files that are neither `.jpg`, `.jpeg` nor `.png`, and hidden ones, are left out. Sizes may differ.
+/// Of a folder, files that are neither `.jpg`, `.jpeg` nor `.png`, and hidden ones, are left out. Sizes may differ.
 pub struct Stills {
     files: std::vec::IntoIter<PathBuf>,
     total: u64,
@@ -37,10 +38,7 @@ impl Stills {
     /// # Errors
     /// When the folder cannot be read or holds no pictures, or `fps` is not above 0 and at most 1000.
     pub fn open(folder: &Path, fps: f64) -> Result<Self, ImportError> {
-        if !(fps > 0.0 && fps <= 1000.0) {
-            let hint = "expected is a number of pictures a second above 0, at most 1000";
-            return Err(ImportError::Option { option: "--fps", value: fps.to_string(), hint });
-        }
+        sound_rate(fps)?;
         let fail = |source| ImportError::io(folder, Place::Whole, source);
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(fail)? {
@@ -54,8 +52,18 @@ impl Stills {
             return Err(ImportError::bad(folder, Place::Whole, "holds no pictures", hint));
         }
         files.sort_by(|a, b| natural(&name(a), &name(b)));
+        Self::of(files, fps)
+    }
+
+    /// These files in their order; the first is at 0, each next one 1/`fps` seconds later.
+    ///
+    /// # Errors
+    /// When `fps` is not above 0 and at most 1000.
+    pub fn of(files: Vec<PathBuf>, fps: f64) -> Result<Self, ImportError> {
+        sound_rate(fps)?;
+        let first = files.first().map_or(Path::new(""), PathBuf::as_path);
         let encoder =
-            JpegEncoder::new().map_err(|error| ImportError::bad(folder, Place::Whole, error.to_string(), HINT))?;
+            JpegEncoder::new().map_err(|error| ImportError::bad(first, Place::Whole, error.to_string(), HINT))?;
         Ok(Self { total: files.len() as u64, files: files.into_iter(), given: 0, fps, encoder, cut: 0, failed: false })
     }
 
@@ -131,6 +139,14 @@ impl Reader for Stills {
 
     fn expected_length(&self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.total as f64 / self.fps).ok()
+    }
+}
+
+fn sound_rate(fps: f64) -> Result<(), ImportError> {
+    let hint = "expected is a number of pictures a second above 0, at most 1000";
+    match fps > 0.0 && fps <= 1000.0 {
+        true => Ok(()),
+        false => Err(ImportError::Option { option: "--fps", value: fps.to_string(), hint }),
     }
 }
 

@@ -1,0 +1,351 @@
+//! Simulated drives: everything against what the simulator knows, drive by drive.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use waywarden_components::prelude::*;
+use waywarden_perception::score::boxes::{Area, Curve, Label, Matched, Size, match_boxes};
+use waywarden_perception::score::errors::Errors;
+use waywarden_perception::score::gate::Gated;
+use waywarden_perception::score::truth;
+use waywarden_perception::score::warnings::{self, DANGER_S, Given, Verdict};
+use waywarden_perception::score::{Share, Tally, sum};
+
+use super::observe::{FrameSeen, Seen};
+use super::runner::Runner;
+use super::table::{Part, Sheet};
+use crate::failure::Failure;
+
+/// Distances that are told apart, in metres.
+const DISTANCES: [(f32, f32); 3] = [(0.0, 20.0), (20.0, 40.0), (40.0, 80.0)];
+
+/// What came of a drive.
+#[derive(Debug, Default)]
+struct Driven {
+    hours: f64,
+    gated: Gated,
+    /// Boxes of vehicles: all that can be seen, and by size.
+    vehicles: Matched,
+    sizes: [Matched; Size::ALL.len()],
+    /// Recall of vehicles by distance.
+    near: [Share; DISTANCES.len()],
+    people: Matched,
+    /// Errors of tracks, in metres: all, and by distance.
+    distances: Vec<f64>,
+    distances_near: [Vec<f64>; DISTANCES.len()],
+    /// In seconds.
+    times: Vec<f64>,
+    /// Of the frames that were looked at where there is a lane: those in which one was claimed; and how far off, in metres.
+    lane: Share,
+    offsets: Vec<f64>,
+    warnings: BTreeMap<AlertKind, Verdict>,
+}
+
+/// Measures on drives of a scenario, one a seed: all of them, and each.
+///
+/// # Errors
+/// When the scenario cannot be used, or the app fails.
+pub fn drives(
+    scenario: &str,
+    seeds: &[u64],
+    length: Option<Duration>,
+    runner: &Runner,
+    sheet: &mut Sheet,
+) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for seed in seeds {
+        let (seen, truth) = runner.drive(scenario, *seed, length)?;
+        all.push(score(&seen, &truth));
+    }
+    let data = format!("simulated: {scenario}");
+    rows(sheet, &data, "all seeds", &all.iter().collect::<Vec<_>>(), true);
+    for (seed, driven) in seeds.iter().zip(&all).filter(|_| seeds.len() > 1) {
+        rows(sheet, &data, &format!("seed {seed}"), &[driven], false);
+    }
+    Ok(())
+}
+
+fn score(seen: &Seen, truth: &[(Mono, Truth)]) -> Driven {
+    let mut driven = Driven { hours: seen.last.as_secs_f64() / 3600.0, ..Driven::default() };
+    let at: BTreeMap<Mono, &Truth> = truth.iter().map(|(at, truth)| (*at, truth)).collect();
+    for frame in seen.frames.values() {
+        if let Some(truth) = at.get(&frame.captured) {
+            driven.frame(frame, truth);
+        }
+    }
+    let given = seen.alerts.values().map(|alert| Given {
+        kind: alert.kind,
+        from_s: alert.from.as_secs_f64(),
+        to_s: alert.to.as_secs_f64(),
+    });
+    let given: Vec<Given> = given.collect();
+    for kind in AlertKind::ALL {
+        let dangers = warnings::dangers(kind, truth.iter().map(|(at, truth)| (at.as_secs_f64(), truth)));
+        driven.warnings.insert(kind, warnings::judge(kind, &dangers, &given));
+    }
+    driven
+}
+
+impl Driven {
+    fn frame(&mut self, frame: &FrameSeen, truth: &Truth) {
+        if let GateScore::Judged { accepted, .. } = frame.gate {
+            self.gated.skipped = self.gated.skipped + Share::one(!accepted);
+        }
+        let vehicle = |object: &TrueObject| object.class.is_vehicle();
+        let vehicles = truth::labels(&truth.objects, vehicle);
+        if let Some(boxes) = &frame.boxes {
+            self.boxes(boxes, &truth.objects, &vehicles);
+        } else if let Some(known) = &frame.known {
+            let matched = match_boxes(&areas(known, ObjectClass::is_vehicle), &vehicles, |_| false);
+            self.gated.held = self.gated.held + matched.recall;
+        }
+        for track in frame.tracks.values() {
+            let (Some(motion), area) = (track.motion, Area::of(&track.latest)) else { continue };
+            let Some(object) = truth::object_of(&area, track.class, &truth.objects) else { continue };
+            let error = truth::distance_error(&motion, object);
+            self.distances.push(error);
+            for ((from, to), errors) in DISTANCES.iter().zip(&mut self.distances_near) {
+                if (*from..*to).contains(&object.distance_m) {
+                    errors.push(error);
+                }
+            }
+            self.times.extend(truth::ttc_error(&motion, object, DANGER_S).filter(|_| object.in_lane));
+        }
+        if let (Some(lane), Some(estimate)) = (truth.lane, &frame.lanes) {
+            self.lane = self.lane + Share::one(estimate.geometry.is_some());
+            self.offsets.extend(estimate.geometry.map(|seen| f64::from(seen.offset_m) - f64::from(lane.offset_m)));
+        }
+    }
+
+    fn boxes(&mut self, boxes: &[Detection], objects: &[TrueObject], vehicles: &[Label]) {
+        let found = areas(boxes, ObjectClass::is_vehicle);
+        let matched = match_boxes(&found, vehicles, |_| false);
+        self.gated.looked = self.gated.looked + matched.recall;
+        self.vehicles.extend(matched);
+        for (size, of_size) in Size::ALL.iter().zip(&mut self.sizes) {
+            let is = |area: &Area| Size::of(area.size()) == *size;
+            let labels = truth::labels(objects, |object| {
+                object.class.is_vehicle() && truth::area(object).is_some_and(|area| is(&area))
+            });
+            of_size.extend(match_boxes(&found, &labels, |area| !is(area)));
+        }
+        for ((from, to), near) in DISTANCES.iter().zip(&mut self.near) {
+            let labels =
+                truth::labels(objects, |object| object.class.is_vehicle() && (*from..*to).contains(&object.distance_m));
+            *near = *near + match_boxes(&found, &labels, |_| false).recall;
+        }
+        let labels = truth::labels(objects, |object| object.class == ObjectClass::Person);
+        let person = |class| class == ObjectClass::Person;
+        self.people.extend(match_boxes(&areas(boxes, person), &labels, |_| false));
+    }
+}
+
+fn areas(boxes: &[Detection], holds: impl Fn(ObjectClass) -> bool) -> Vec<(f32, Area)> {
+    boxes.iter().filter(|found| holds(found.class)).map(|found| (found.score, Area::of(found))).collect()
+}
+
+fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: bool) {
+    let mut part = sheet.part(data, split, &[JobRole::Detection]);
+    matched(&mut part, "vehicles", drives, |driven| &driven.vehicles, true);
+    if all {
+        for (n, size) in Size::ALL.iter().enumerate() {
+            let of_size = |driven: &&Driven| driven.sizes.get(n).cloned().unwrap_or_default();
+            let units: Vec<Matched> = drives.iter().map(of_size).collect();
+            precision(&mut part, &format!("vehicles, {}", size.name()), &units);
+        }
+        for (n, (from, to)) in DISTANCES.iter().enumerate() {
+            let shares: Vec<Share> = drives.iter().filter_map(|driven| driven.near.get(n).copied()).collect();
+            part.share(format!("vehicles, {from} to {to} m: recall"), &shares, "labels");
+        }
+        matched(&mut part, "people", drives, |driven| &driven.people, false);
+    }
+    errors(&mut part, "tracks: distance error", "m", drives, |driven| Some(&driven.distances));
+    if all {
+        for (n, (from, to)) in DISTANCES.iter().enumerate() {
+            let what = format!("tracks, {from} to {to} m: distance error");
+            errors(&mut part, &what, "m", drives, |driven| driven.distances_near.get(n));
+        }
+    }
+    errors(&mut part, "tracks in lane: TTC error", "s", drives, |driven| Some(&driven.times));
+    let gated: Vec<Gated> = drives.iter().map(|driven| driven.gated).collect();
+    let skipped: Vec<Share> = gated.iter().map(|gated| gated.skipped).collect();
+    part.share("gate: held back", &skipped, "frames");
+    let n = (gated.iter().map(|gated| gated.held.whole).sum(), "labels held back");
+    part.drawn("gate: vehicle recall it cost", "", gated.len(), n, |weights| sum(&gated, weights).recall_cost());
+    let mut part = sheet.part(data, split, &[JobRole::Segmentation]);
+    let lanes: Vec<Share> = drives.iter().map(|driven| driven.lane).collect();
+    part.share("lane claimed, of the frames looked at", &lanes, "frames");
+    errors(&mut part, "lane: offset error", "m", drives, |driven| Some(&driven.offsets));
+    warning_rows(sheet, data, split, drives, all);
+}
+
+fn warning_rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: bool) {
+    for kind in AlertKind::ALL {
+        let by: &[JobRole] = match kind {
+            AlertKind::LaneDeparture => &[JobRole::Segmentation],
+            _ => &JobRole::ALL,
+        };
+        let verdicts: Vec<Verdict> = drives.iter().filter_map(|driven| driven.warnings.get(&kind).cloned()).collect();
+        let mut part = sheet.part(data, split, by);
+        let given: u64 = verdicts.iter().map(|verdict| verdict.wrong.whole).sum();
+        hourly(&mut part, format!("{kind}: false warnings"), drives, given, |driven| {
+            driven.warnings.get(&kind).map_or(0, |verdict| verdict.wrong.part)
+        });
+        let judged =
+            matches!(kind, AlertKind::ForwardCollision | AlertKind::LaneDeparture | AlertKind::VulnerableRoadUser);
+        if !judged || !(all || kind == AlertKind::ForwardCollision) {
+            continue;
+        }
+        let warned: Vec<Share> = verdicts.iter().map(|verdict| verdict.warned).collect();
+        part.share(format!("{kind}: dangers warned of before contact"), &warned, "dangers");
+        let leads = Errors::new(&verdicts.iter().map(|verdict| verdict.leads.clone()).collect::<Vec<_>>());
+        for (what, share) in [("median", 0.5), ("exceeded by 90 %", 0.1)] {
+            let n = (leads.len() as u64, "dangers");
+            part.drawn(format!("{kind}: lead, {what}"), "s", drives.len(), n, |weights| {
+                leads.weighted_quantile(share, weights)
+            });
+        }
+    }
+    let given = |driven: &&Driven| driven.warnings.values().map(|verdict| verdict.wrong.whole).sum::<u64>();
+    let mut part = sheet.part(data, split, &JobRole::ALL);
+    hourly(&mut part, "all warnings: false".to_owned(), drives, drives.iter().map(given).sum(), |driven| {
+        driven.warnings.values().map(|verdict| verdict.wrong.part).sum()
+    });
+}
+
+/// How many an hour.
+fn hourly(part: &mut Part<'_>, what: String, drives: &[&Driven], given: u64, count: impl Fn(&Driven) -> u64) {
+    part.drawn(what, "/h", drives.len(), (given, "warnings"), |weights| {
+        let weighted = |value: &dyn Fn(&Driven) -> f64| -> f64 {
+            drives.iter().zip(weights).map(|(driven, times)| value(driven) * f64::from(*times)).sum()
+        };
+        let hours = weighted(&|driven| driven.hours);
+        (hours > 0.0).then(|| weighted(&|driven| count(driven) as f64) / hours)
+    });
+}
+
+/// Average precision, and precision and recall of all boxes.
+fn matched(part: &mut Part<'_>, name: &str, drives: &[&Driven], of: fn(&Driven) -> &Matched, ap: bool) {
+    let units: Vec<Matched> = drives.iter().map(|driven| of(driven).clone()).collect();
+    if ap {
+        precision(part, name, &units);
+    }
+    let tallies: Vec<Tally> = units.iter().map(Matched::tally).collect();
+    part.tally(name, &tallies, "boxes", "labels");
+}
+
+fn precision(part: &mut Part<'_>, name: &str, units: &[Matched]) {
+    let curve = Curve::new(units);
+    let n = (units.iter().map(|unit| unit.recall.whole).sum(), "labels");
+    part.drawn(format!("{name}: AP50"), "", units.len(), n, |weights| curve.average_precision(weights));
+}
+
+/// Median and ninth decile of errors.
+fn errors<'a>(
+    part: &mut Part<'_>,
+    name: &str,
+    unit: &'static str,
+    drives: &[&'a Driven],
+    of: impl Fn(&'a Driven) -> Option<&'a Vec<f64>>,
+) {
+    let errors = Errors::new(&drives.iter().map(|driven| of(driven).cloned().unwrap_or_default()).collect::<Vec<_>>());
+    for (what, share) in [("median", 0.5), ("90 %", 0.9)] {
+        let n = (errors.len() as u64, "looks");
+        part.drawn(format!("{name}, {what}"), unit, drives.len(), n, |weights| {
+            errors.weighted_quantile(share, weights)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observe::AlertSeen;
+    use super::super::table::Conditions;
+    use super::*;
+    use crate::config::Config;
+
+    fn ahead(distance_m: f32) -> Truth {
+        let object = TrueObject {
+            id: 1,
+            class: ObjectClass::Car,
+            distance_m,
+            left_m: 0.0,
+            closing_mps: 10.0,
+            width_m: 1.8,
+            height_m: 1.5,
+            in_lane: true,
+            image: Some([100.0, 100.0, 200.0, 200.0]),
+        };
+        let lane = Some(LaneGeometry { offset_m: 0.1, width_m: 3.5, ..LaneGeometry::default() });
+        Truth { lane, objects: vec![object], speed_mps: 20.0, ..Truth::default() }
+    }
+
+    fn car(left: f32) -> Detection {
+        Detection { class: ObjectClass::Car, score: 0.9, left, top: 100.0, width: 100.0, height: 100.0 }
+    }
+
+    /// One frame a second: looked at, held back with a box that still fits, held back with one that no longer does.
+    #[test]
+    fn a_drive_is_scored_by_what_was_concluded() {
+        let mono = |s: f64| Mono::from_secs_f64(s);
+        let truth: Vec<_> =
+            [(1.0, 40.0), (2.0, 30.0), (3.0, 20.0), (4.0, 10.0)].map(|(s, m)| (mono(s), ahead(m))).into();
+        let judged = |accepted| GateScore::Judged { difference: 1.0, accepted, forced: false };
+        let mut first = FrameSeen {
+            captured: mono(1.0),
+            gate: judged(true),
+            boxes: Some(vec![car(100.0)]),
+            ..FrameSeen::default()
+        };
+        let motion = ObjectMotion { distance_m: 44.0, ttc_s: Some(4.5), ..ObjectMotion::default() };
+        let track = Track {
+            class: ObjectClass::Car,
+            latest: car(110.0),
+            motion: Some(motion),
+            frame: StableId::new(StreamId(1), 1),
+            first_seen: mono(1.0),
+            last_seen: mono(1.0),
+        };
+        first.tracks.insert(StableId::new(StreamId::TRACKS, 1), track);
+        let lane = LaneGeometry { offset_m: 0.4, ..LaneGeometry::default() };
+        first.lanes = Some(LaneEstimate { geometry: Some(lane), ..LaneEstimate::default() });
+        let held = |s: f64, left| FrameSeen {
+            captured: mono(s),
+            gate: judged(false),
+            known: Some(vec![car(left)]),
+            ..FrameSeen::default()
+        };
+        let frames = BTreeMap::from([(1, first), (2, held(2.0, 100.0)), (3, held(3.0, 500.0))]);
+        let alert = AlertSeen { kind: AlertKind::ForwardCollision, from: mono(3.2), to: mono(4.0) };
+        let wrong = AlertSeen { kind: AlertKind::LaneDeparture, from: mono(3.0), to: mono(3.0) };
+        let alerts = [alert, wrong].into_iter().enumerate();
+        let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
+        let seen = Seen { frames, alerts, models: ModelStatus::default(), last: mono(36.0) };
+        let driven = score(&seen, &truth);
+        assert_eq!(driven.vehicles.tally().recall, Share::one(true));
+        assert_eq!(
+            (driven.gated.skipped, driven.gated.held),
+            (Share { part: 2, whole: 3 }, Share { part: 1, whole: 2 })
+        );
+        assert_eq!((driven.near[2], driven.sizes[2].recall), (Share::one(true), Share::one(true)));
+        assert_eq!((driven.distances.clone(), driven.distances_near[2].clone()), (vec![4.0], vec![4.0]));
+        assert!((driven.offsets[0] - 0.3).abs() < 1e-6);
+
+        let mut sheet = Sheet { conditions: Conditions::of(&Config::default()), rows: Vec::new() };
+        rows(&mut sheet, "simulated: test", "all seeds", &[&driven, &driven], true);
+        let value =
+            |what: &str| sheet.rows.iter().find(|row| row.what == what).unwrap_or_else(|| panic!("{what}")).value;
+        assert_eq!(value("vehicles: AP50"), Some(1.0));
+        // Recall 1 in the frame that was looked at, 2 of 3 in all.
+        assert!((value("gate: vehicle recall it cost").unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(value("tracks: distance error, median"), Some(4.0));
+        // Contact at 5 s, warned at 3.2 s; the departure was none, once in 36 s.
+        assert!((value("forward_collision: lead, median").unwrap() - 1.8).abs() < 1e-6);
+        assert_eq!(
+            (value("forward_collision: false warnings"), value("lane_departure: false warnings")),
+            (Some(0.0), Some(100.0))
+        );
+        assert_eq!(value("all warnings: false"), Some(100.0));
+        assert_eq!(value("people: recall"), None);
+    }
+}
