@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::job::{JobOutput, JobRole, Look};
 use waywarden_components::perception::{Detection, Mask, RoadMasks};
 use waywarden_systems::camera::jpeg::{QUALITY, RgbPicture, encode_rgb};
 use waywarden_systems::inference::Inference;
@@ -89,14 +89,14 @@ fn camvid(data: &Path) -> Vec<(RgbPicture, GrayImage)> {
 }
 
 fn masks(model: &dyn Inference, picture: &RgbPicture) -> RoadMasks {
-    match model.infer_rgb(picture).unwrap() {
+    match model.infer_rgb(picture, None).unwrap() {
         JobOutput::Segmentation(masks) => masks,
         other => panic!("{other:?}"),
     }
 }
 
 fn boxes(model: &dyn Inference, picture: &RgbPicture) -> Vec<Detection> {
-    match model.infer_rgb(picture).unwrap() {
+    match model.infer_rgb(picture, None).unwrap() {
         JobOutput::Detections(boxes) => boxes,
         other => panic!("{other:?}"),
     }
@@ -274,7 +274,7 @@ fn the_same_picture_gives_the_same_result() {
     let Some(data) = data() else { return };
     let file = pngs(&data.join("data/labelled/tusimple/image")).remove(0);
     let picture = picture(&file);
-    let jpeg = encode_rgb(&picture, QUALITY).unwrap();
+    let jpeg = Look::at(encode_rgb(&picture, QUALITY).unwrap());
     for (name, role) in [
         ("twinlitenet", JobRole::Segmentation),
         ("twinlitenet_plus_nano", JobRole::Segmentation),
@@ -284,15 +284,15 @@ fn the_same_picture_gives_the_same_result() {
             let about = format!("{name} on {} with {threads} threads", engine.name());
             let (one, two) = (model(&data, name, engine, threads), model(&data, name, engine, threads));
             assert_eq!(one.role(), role);
-            let (by_rgb, by_jpeg) = (one.infer_rgb(&picture).unwrap(), one.infer_jpeg(&jpeg).unwrap());
+            let (by_rgb, by_jpeg) = (one.infer_rgb(&picture, None).unwrap(), one.look(&jpeg).unwrap());
             assert_ne!(by_rgb, by_jpeg, "{about}: a JPEG at quality {QUALITY} is another picture");
             for model in [&one, &two] {
-                assert_eq!(model.infer_rgb(&picture).unwrap(), by_rgb, "{about}");
-                assert_eq!(model.infer_jpeg(&jpeg).unwrap(), by_jpeg, "{about}");
+                assert_eq!(model.infer_rgb(&picture, None).unwrap(), by_rgb, "{about}");
+                assert_eq!(model.look(&jpeg).unwrap(), by_jpeg, "{about}");
             }
             std::thread::scope(|scope| {
                 for model in [&one, &two, &two] {
-                    scope.spawn(|| assert_eq!(model.infer_rgb(&picture).unwrap(), by_rgb, "{about}"));
+                    scope.spawn(|| assert_eq!(model.infer_rgb(&picture, None).unwrap(), by_rgb, "{about}"));
                 }
             });
         }
@@ -306,7 +306,7 @@ fn the_number_of_threads_changes_nothing() {
     let picture = picture(&pngs(&data.join("data/labelled/tusimple/image")).remove(0));
     for name in ["twinlitenet_plus_nano", "yolox_nano"] {
         for engine in engines() {
-            let result = |threads| model(&data, name, &engine, threads).infer_rgb(&picture).unwrap();
+            let result = |threads| model(&data, name, &engine, threads).infer_rgb(&picture, None).unwrap();
             assert_eq!(result(1), result(2), "{name} on {}", engine.name());
         }
     }

@@ -15,7 +15,7 @@ pub mod segment;
 pub(crate) mod tiny_onnx;
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::job::{Crop, JobOutput, JobRole, Look};
 
 use crate::camera::jpeg::{self, JpegError, RgbPicture};
 
@@ -97,14 +97,15 @@ pub trait Inference: Send + Sync {
     /// # Errors
     ///
     /// [`InferenceError`] when it cannot be decoded, or as [`Self::infer_rgb`].
-    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
-        self.infer_rgb(&jpeg::decode_rgb(jpeg)?)
+    fn look(&self, look: &Look) -> Result<JobOutput, InferenceError> {
+        self.infer_rgb(&jpeg::decode_rgb(&look.jpeg)?, look.crop)
     }
 
-    /// Looks at a picture. Masks cover the whole of it; boxes are in its pixels.
+    /// Looks at a picture, and at a part of it more closely where that is asked for and the model makes use of it. Masks
+    /// cover the whole picture; boxes are in its pixels.
     ///
     /// # Errors
     ///
     /// [`InferenceError`] when the engine fails, or gives what cannot be a result. Never panics.
-    fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError>;
+    fn infer_rgb(&self, picture: &RgbPicture, crop: Option<Crop>) -> Result<JobOutput, InferenceError>;
 }

@@ -39,7 +39,7 @@ pub fn request(
         return;
     }
     for frame in budget::due_front_frames(&frames, &cameras, &mut asked.0, plugin.rate_hz) {
-        requests.write(JobRequest { role: JobRole::Detection, frame });
+        requests.write(JobRequest { role: JobRole::Detection, frame, crop: None });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Networks: an ONNX file, what must be known of it, and an [`Engine`] that computes it.
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::job::{Crop, JobOutput, JobRole};
 
 use crate::camera::jpeg::RgbPicture;
 use crate::inference::detect::{self, Thresholds};
@@ -136,7 +136,7 @@ impl Inference for Network {
         &self.identity
     }
 
-    fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+    fn infer_rgb(&self, picture: &RgbPicture, _crop: Option<Crop>) -> Result<JobOutput, InferenceError> {
         let NetworkSpec { input: spec, thresholds, .. } = &self.spec;
         let (input, place) = prepare(picture, spec)?;
         let outputs = self.run(input)?;
