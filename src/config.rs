@@ -27,8 +27,8 @@ pub use mqtt::Mqtt;
 pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
-    Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice,
+    Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
+    Model, Record, Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice,
 };
 
 /// The largest config file that is read, in bytes.

@@ -66,6 +66,7 @@ pub const LIMITS: &[Limit] = &[
     limit("segmentation.virtual_latency_ms", 0.0, 60_000.0, "ms"),
     limit("detection.rate_hz", 0.1, 100.0, "Hz"),
     limit("detection.score", 0.0, 1.0, ""),
+    limit("detection.crop_share", 0.1, 1.0, ""),
     limit("detection.deadline_ms", 10.0, 600_000.0, "ms"),
     limit("detection.virtual_latency_ms", 0.0, 60_000.0, "ms"),
     limit("voice.enter", 0.0, 1.0, ""),

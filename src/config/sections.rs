@@ -173,6 +173,10 @@ pub struct Detection {
     pub rate_hz: f64,
     /// Least score of a box, 0 to 1.
     pub score: f64,
+    /// Which part of a frame is looked at more closely as well.
+    pub crop: DetectionCrop,
+    /// Width of that part as a share of the frame's, above 0 to 1.
+    pub crop_share: f64,
     /// Milliseconds after which a job counts as hung.
     pub deadline_ms: u32,
     /// Milliseconds that a job takes in a replay whose journal does not say.
@@ -186,10 +190,23 @@ impl Default for Detection {
             model: "yolox_nano".into(),
             rate_hz: 10.0,
             score: 0.35,
+            crop: DetectionCrop::VanishingPoint,
+            crop_share: 0.6,
             deadline_ms: 15_000,
             virtual_latency_ms: 60,
         }
     }
+}
+
+/// Which part of a frame is looked at more closely as well, for what is far away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectionCrop {
+    /// The square around the point in which a straight road vanishes.
+    #[default]
+    VanishingPoint,
+    /// None.
+    None,
 }
 
 /// What computes models.

@@ -1,7 +1,7 @@
 //! Neural networks behind one trait: a picture in, masks or boxes in the frame's own coordinates out.
 //!
 //! [`prepare`] makes a network's input of a frame, an [`engine`] computes the [`network`], [`segment`] and [`detect`] read
-//! its output. [`remote`] has a service compute it, which answers by its [`api`].
+//! its output, [`views`] puts together what two looks found. [`remote`] has a service compute it, which answers by its [`api`].
 
 pub mod api;
 pub mod detect;
@@ -13,6 +13,7 @@ pub mod remote;
 pub mod segment;
 #[cfg(test)]
 pub(crate) mod tiny_onnx;
+pub mod views;
 
 use serde::{Deserialize, Serialize};
 use waywarden_components::job::{Crop, JobOutput, JobRole, Look};

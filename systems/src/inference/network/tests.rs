@@ -53,6 +53,33 @@ fn masks_come_out_of_a_picture() {
 }
 
 #[test]
+fn a_part_is_looked_at_more_closely_in_its_place() {
+    for engine in engines() {
+        let mut network = load(&engine, tiny_onnx::detection(85, true), Decoder::Yolox).unwrap();
+        network.spec.thresholds.score = 0.3;
+        // Dark but for the part: the whole frame shows a little light, the part is bright.
+        let mut picture = halves([0; 3], [0; 3]);
+        let crop = Crop { left: 64, top: 32, width: 64, height: 32 };
+        for y in 32..64 {
+            picture.data[(y * 128 + 64) * 3..(y * 128 + 128) * 3].fill(255);
+        }
+        assert_eq!(picture.part(crop), RgbPicture { width: 64, height: 32, data: vec![255; 64 * 32 * 3] });
+        let boxes = |crop| match network.infer_rgb(&picture, crop).unwrap() {
+            JobOutput::Detections(boxes) => boxes,
+            other => panic!("{other:?}"),
+        };
+        let closer = |crop| boxes(crop).len() > boxes(None).len();
+        assert!(closer(Some(crop)), "{:?} {:?}", boxes(None), boxes(Some(crop)));
+        assert!(
+            boxes(Some(crop)).iter().all(|found| found.left + found.width <= 128.0 && found.top + found.height <= 64.0)
+        );
+        // What reaches beyond the frame is cut off; what lies outside is left.
+        assert_eq!(boxes(Some(Crop { width: 900, height: 900, ..crop })), boxes(Some(crop)));
+        assert_eq!(boxes(Some(Crop { left: 128, ..crop })), boxes(None));
+    }
+}
+
+#[test]
 fn boxes_come_out_of_a_picture() {
     for engine in engines() {
         let network = load(&engine, tiny_onnx::detection(85, true), Decoder::Yolox).unwrap();
