@@ -20,6 +20,7 @@ mod path;
 mod problem;
 pub mod scenario;
 mod sections;
+mod simulation;
 
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
@@ -28,8 +29,9 @@ pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
-    Model, Record, Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice,
+    Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice,
 };
+pub use simulation::{Errors, Perceive, Pictures, Simulation};
 
 /// The largest config file that is read, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;

@@ -83,24 +83,6 @@ impl Default for Threads {
     }
 }
 
-/// Simulated devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Simulation {
-    /// The seed of everything that is simulated.
-    pub seed: u64,
-    /// The scenario: a name of those that are built in, or a path that ends in `.toml`.
-    pub scenario: String,
-    /// Faults of each simulated device in an hour: a trial of everything that is to survive them.
-    pub faults_per_hour: f64,
-}
-
-impl Default for Simulation {
-    fn default() -> Self {
-        Self { seed: 1, scenario: "motorway".into(), faults_per_hour: 0.0 }
-    }
-}
-
 /// Which frames are worth looking at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -53,6 +53,12 @@ pub enum InferenceError {
         /// Why not.
         reason: String,
     },
+    /// Asked of what knows the truth of simulated drives.
+    #[error("simulation: {reason}")]
+    Simulation {
+        /// Why it cannot say.
+        reason: &'static str,
+    },
     /// The engine refused or failed.
     #[error("model {model}: {reason}")]
     Runtime {

@@ -141,7 +141,7 @@ fn in_frame(
     }
 }
 
-pub(super) fn best_first(a: &Detection, b: &Detection) -> std::cmp::Ordering {
+pub(crate) fn best_first(a: &Detection, b: &Detection) -> std::cmp::Ordering {
     b.score
         .total_cmp(&a.score)
         .then(a.left.total_cmp(&b.left))
