@@ -65,7 +65,7 @@ pub fn run() -> Outcome {
 
 /// Seconds that a model takes for a picture.
 fn once(model: &dyn Inference, picture: &RgbPicture) -> Result<f64, Box<dyn Error>> {
-    let (result, seconds) = timed(|| model.infer_rgb(picture));
+    let (result, seconds) = timed(|| model.infer_rgb(picture, None));
     check(result.is_ok(), format!("{}: {result:?}", model.identity().name))?;
     Ok(seconds)
 }

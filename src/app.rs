@@ -28,7 +28,7 @@ use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
 use waywarden_systems::warnings::WarningPlugin;
 
-use crate::config::{Config, LaneFallback};
+use crate::config::{Config, DetectionCrop, LaneFallback};
 use crate::uplink;
 
 /// What a run is made of.
@@ -100,7 +100,9 @@ fn lanes(config: &Config) -> LanePlugin {
 }
 
 fn obstacles(config: &Config) -> ObstaclePlugin {
-    ObstaclePlugin { rate_hz: config.detection.rate_hz as f32 }
+    let detection = &config.detection;
+    let crop_share = (detection.crop == DetectionCrop::VanishingPoint).then_some(detection.crop_share as f32);
+    ObstaclePlugin { rate_hz: detection.rate_hz as f32, crop_share }
 }
 
 fn warnings(config: &Config) -> WarningPlugin {

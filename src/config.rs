@@ -22,6 +22,7 @@ mod path;
 mod problem;
 pub mod scenario;
 mod sections;
+mod simulation;
 
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
@@ -29,9 +30,10 @@ pub use mqtt::Mqtt;
 pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
-    Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice,
+    Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
+    Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice,
 };
+pub use simulation::{Errors, Perceive, Pictures, Simulation};
 
 /// The largest config file that is read, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;

@@ -196,7 +196,7 @@ pub fn models(config: &Config, folder: Option<&Path>) -> Vec<Check> {
         Err(failure) => return vec![Check::failure("models", &failure)],
     };
     let picture = match picture() {
-        Ok(picture) => picture,
+        Ok(picture) => Look::at(picture),
         Err(error) => return vec![Check::fail("models", error, "please report it")],
     };
     let mut checks = Vec::new();
@@ -205,7 +205,7 @@ pub fn models(config: &Config, folder: Option<&Path>) -> Vec<Check> {
         let check = match (status, engines.loaded.get(role)) {
             (Ok(model), Some(engine)) => {
                 let begin = boottime();
-                let failed = (0..RUNS).find_map(|_| engine.infer_jpeg(&picture).err());
+                let failed = (0..RUNS).find_map(|_| engine.look(&picture).err());
                 let took = boottime().since(begin).as_secs_f64() * 1000.0 / f64::from(RUNS);
                 let by = &engine.identity().engine;
                 match failed {

@@ -10,8 +10,9 @@ use waywarden_systems::inference::engine::{Engine, EngineKind, LibraryError, Onn
 use waywarden_systems::models::{self, CustomModel, Manifest, MissingModel, ModelError};
 use waywarden_systems::session::ModelInfo;
 
-use crate::config::{Config, EngineChoice};
+use crate::config::{Config, EngineChoice, Perceive};
 use crate::failure::Failure;
+use crate::simulated;
 
 /// Models by role, and why there is none for a role.
 #[derive(Clone, Default)]
@@ -37,6 +38,9 @@ impl Engines {
         folder: Option<&Path>,
         recorded: Option<&BTreeMap<JobRole, ModelInfo>>,
     ) -> Result<Self, Failure> {
+        if config.simulation.perceive == Perceive::Truth {
+            return Self::truth(config);
+        }
         let manifest = Manifest::built_in()?;
         let dirs = models::search_dirs(folder);
         let mut engines = Self::default();
@@ -61,6 +65,23 @@ impl Engines {
             engines.status.roles.insert(role, status);
             if let Ok(engine) = found {
                 engines.loaded.insert(role, Arc::from(engine));
+            }
+        }
+        Ok(engines)
+    }
+
+    /// What knows the truth of a simulated drive, instead of models.
+    fn truth(config: &Config) -> Result<Self, Failure> {
+        let (segmentation, detection) = (&config.segmentation, &config.detection);
+        let mut engines = Self::default();
+        for (role, enabled, rate_hz) in [
+            (JobRole::Segmentation, segmentation.enabled, segmentation.rate_hz),
+            (JobRole::Detection, detection.enabled, detection.rate_hz),
+        ] {
+            if enabled {
+                let model = simulated::truth_model(config, role, rate_hz)?;
+                engines.status.roles.insert(role, Ok(model.identity().name.clone()));
+                engines.loaded.insert(role, Arc::new(model));
             }
         }
         Ok(engines)

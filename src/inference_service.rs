@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::json;
 use tokio::sync::Semaphore;
-use waywarden_components::prelude::JobRole;
+use waywarden_components::prelude::{Crop, JobRole, Look};
 use waywarden_systems::clock::boottime;
-use waywarden_systems::inference::api::{LARGEST_PICTURE, Models, Reply};
+use waywarden_systems::inference::api::{self, LARGEST_PICTURE, Models, Reply};
 use waywarden_systems::inference::{Inference, InferenceError};
 
 use crate::http::{Problem, json_response};
@@ -59,10 +59,21 @@ async fn list(State(service): State<Arc<Service>>) -> Response {
     json_response(StatusCode::OK, &json!(Models { models }))
 }
 
+/// The part of the picture that is to be looked at more closely as well.
+fn crop_of(query: Option<&str>) -> Result<Option<Crop>, Problem> {
+    let Some(crop) = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("crop="))) else {
+        return Ok(None);
+    };
+    // Some clients write the comma so, which is the same to them.
+    let crop = api::parse_crop(&crop.replace("%2C", ",").replace("%2c", ","));
+    crop.map(Some).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
 /// Looks at a picture.
 async fn infer(
     State(service): State<Arc<Service>>,
     Path(role): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -71,6 +82,7 @@ async fn infer(
     let model = service.models.get(&role).cloned();
     let model =
         model.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no model for {role} here")))?;
+    let crop = crop_of(query.as_deref())?;
     check(&headers)?;
     let place = service.places.clone().try_acquire_owned();
     let place = place.map_err(|_| {
@@ -81,7 +93,7 @@ async fn infer(
     let worker = service.workers.clone().acquire_owned().await;
     let computed = tokio::task::spawn_blocking(move || {
         let begin = boottime();
-        let found = model.infer_jpeg(&jpeg);
+        let found = model.look(&Look { crop, ..Look::at(jpeg) });
         // Whoever has hung up meanwhile has kept his place until now.
         drop((worker, place));
         found.map(|output| Reply {

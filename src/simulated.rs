@@ -11,13 +11,14 @@ use waywarden_systems::import::{Reader, TimedItem};
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::gps::{GpsSettings, GpsSimulator};
 use waywarden_systems::simulate::microphone::MicrophoneSimulator;
+use waywarden_systems::simulate::perceive::TruthModel;
 use waywarden_systems::simulate::range::{RangeSettings, RangeSimulator};
 use waywarden_systems::simulate::reader::{Frames, Simulated};
 use waywarden_systems::simulate::{Drive, TruthSimulator};
 use waywarden_systems::supervisor::{Driver, DriverError, Lease, Over, Pace};
 
 use self::faults::{Fault, Faults};
-use crate::config::{Camera, Config, scenario};
+use crate::config::{Camera, Config, Pictures, scenario};
 use crate::failure::Failure;
 
 /// What a simulated device gives, in order of time since the drive began.
@@ -134,20 +135,34 @@ pub fn drive(config: &Config) -> Result<Drive, Failure> {
     Ok(Drive::new(&scenario::load(&config.simulation.scenario)?, config.simulation.seed))
 }
 
-fn camera_settings(camera: &Camera) -> CameraSettings {
+fn camera_settings(config: &Config, camera: &Camera) -> CameraSettings {
     CameraSettings {
         width: camera.width as usize,
         height: camera.height as usize,
         fps: camera.fps,
         geometry: camera.geometry,
         loop_frames: (camera.loop_frames > 0).then_some(camera.loop_frames as usize),
+        plain: config.simulation.pictures == Pictures::Plain,
     }
 }
 
 /// The settings of the camera of this stream.
 fn camera_of(config: &Config, spec: &StreamSpec) -> Result<CameraSettings, Failure> {
     let camera = config.camera.iter().find(|camera| camera.name == spec.name).ok_or_else(|| unknown(spec))?;
-    Ok(camera_settings(camera))
+    Ok(camera_settings(config, camera))
+}
+
+/// What finds in pictures of the config's front cameras what is true of its drive, through the config's error model.
+///
+/// # Errors
+/// As [`drive`].
+pub fn truth_model(config: &Config, role: JobRole, rate_hz: f64) -> Result<TruthModel, Failure> {
+    let fronts = config.streams().into_iter().filter_map(|spec| match spec.kind {
+        StreamKind::Camera { role: CameraRole::Front, .. } => Some(spec),
+        _ => None,
+    });
+    let cameras = fronts.map(|spec| Ok((spec.id, camera_of(config, &spec)?))).collect::<Result<_, Failure>>()?;
+    Ok(TruthModel::new(role, &drive(config)?, cameras, config.simulation.errors.into(), rate_hz))
 }
 
 fn unknown(spec: &StreamSpec) -> Failure {
@@ -190,7 +205,7 @@ pub fn device(config: &Config, spec: &StreamSpec, drive: &Drive, date: Option<u3
         }
         StreamKind::Truth => {
             let camera = config.true_camera().ok_or_else(|| unknown(spec))?;
-            let mut simulator = TruthSimulator::new(drive, &camera_settings(camera));
+            let mut simulator = TruthSimulator::new(drive, &camera_settings(config, camera));
             Box::new(move || simulator.next())
         }
         StreamKind::Range { protocol } => {
@@ -215,7 +230,7 @@ pub fn reader(
 ) -> Result<Box<dyn Reader>, Failure> {
     if let StreamKind::Camera { .. } = spec.kind {
         let settings = camera_of(config, spec)?;
-        if settings.loop_frames.is_none() {
+        if settings.loop_frames.is_none() && !settings.plain {
             let frames = Frames::new(drive, &settings, length, threads).map_err(camera_failure(spec))?;
             return Ok(Box::new(frames));
         }

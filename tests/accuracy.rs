@@ -14,12 +14,15 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use image::GrayImage;
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden::config::Config;
+use waywarden_components::geometry::CameraGeometry;
+use waywarden_components::job::{Crop, JobOutput, JobRole, Look};
 use waywarden_components::perception::{Detection, Mask, RoadMasks};
 use waywarden_systems::camera::jpeg::{QUALITY, RgbPicture, encode_rgb};
 use waywarden_systems::inference::Inference;
 use waywarden_systems::inference::engine::{Engine, OnnxRuntime, onnxruntime};
 use waywarden_systems::models::{self, Manifest};
+use waywarden_systems::obstacles::crop::around_vanishing_point;
 
 /// Classes of the CamVid labels (SegNet's 11).
 mod label {
@@ -89,14 +92,14 @@ fn camvid(data: &Path) -> Vec<(RgbPicture, GrayImage)> {
 }
 
 fn masks(model: &dyn Inference, picture: &RgbPicture) -> RoadMasks {
-    match model.infer_rgb(picture).unwrap() {
+    match model.infer_rgb(picture, None).unwrap() {
         JobOutput::Segmentation(masks) => masks,
         other => panic!("{other:?}"),
     }
 }
 
-fn boxes(model: &dyn Inference, picture: &RgbPicture) -> Vec<Detection> {
-    match model.infer_rgb(picture).unwrap() {
+fn boxes(model: &dyn Inference, picture: &RgbPicture, crop: Option<Crop>) -> Vec<Detection> {
+    match model.infer_rgb(picture, crop).unwrap() {
         JobOutput::Detections(boxes) => boxes,
         other => panic!("{other:?}"),
     }
@@ -234,20 +237,60 @@ fn yolox_finds_the_cars() {
     let Some(data) = data() else { return };
     let pictures = camvid(&data);
     for engine in engines() {
-        let (recall, precision) = cars_found(&*model(&data, "yolox_nano", &engine, 2), &pictures);
+        let (recall, precision) = cars_found(&*model(&data, "yolox_nano", &engine, 2), &pictures, None);
         let name = engine.name();
         println!("YOLOX-nano on {name}: recall {recall:.4} precision {precision:.4} (reference 0.899, 0.945)");
         assert!(recall >= 0.89 && precision >= 0.93);
     }
 }
 
-/// Recall and precision of boxes with a score of 0.25 and more.
-fn cars_found(model: &dyn Inference, pictures: &[(RgbPicture, GrayImage)]) -> (f64, f64) {
+/// The whole frame and the square around the vanishing point, with the defaults of the config. Its size, the least score and
+/// that of support were chosen on `train`, as was the pitch of CamVid's camera, of which nothing is known; `test` had no
+/// part in it. (Both hold frames of one of the two drives.)
+#[test]
+fn a_second_look_finds_more_cars() {
+    let Some(data) = data() else { return };
+    let pictures = camvid(&data);
+    let geometry = CameraGeometry { pitch_down_deg: 2.5, ..CameraGeometry::default() };
+    let defaults = Config::default().detection;
+    for engine in engines() {
+        let model = detector(&data, &engine, defaults.score as f32);
+        let name = engine.name();
+        let size = (pictures[0].0.width, pictures[0].0.height);
+        let crop = around_vanishing_point(&geometry, 0.0, size, defaults.crop_share as f32);
+        assert!(crop.is_some());
+        // `test` comes first.
+        let (test, train) = pictures.split_at(16);
+        for (part, pictures) in [("test", test), ("train", train)] {
+            let (whole, both) = (cars_found(&*model, pictures, None), cars_found(&*model, pictures, crop));
+            println!("YOLOX-nano on {name}, {part}: whole frame {whole:.4?}, with a second look {both:.4?}");
+        }
+        let whole = cars_found(&*model, &pictures, None);
+        let (recall, precision) = cars_found(&*model, &pictures, crop);
+        println!(
+            "YOLOX-nano on {name}, all: whole frame {whole:.4?}, with a second look ({recall:.4}, {precision:.4})"
+        );
+        assert!(recall >= 0.93 && precision >= 0.95, "with a second look: {recall:.4} {precision:.4}");
+        assert!(recall > whole.0 + 0.05);
+    }
+}
+
+/// The detector with another least score.
+fn detector(data: &Path, engine: &Engine, score: f32) -> Box<dyn Inference> {
+    let manifest = Manifest::built_in().unwrap();
+    let mut entry = manifest.models.iter().find(|model| model.name == "yolox_nano").unwrap().clone();
+    entry.thresholds.score = score;
+    let path = entry.locate(&[data.join("models")]).unwrap();
+    models::load(&entry, &path, engine, 2).unwrap()
+}
+
+/// Recall and precision of boxes: of cars with 200 pixels and more, of whatever the model takes for a vehicle.
+fn cars_found(model: &dyn Inference, pictures: &[(RgbPicture, GrayImage)], crop: Option<Crop>) -> (f64, f64) {
     let (mut found, mut blobs, mut right, mut drawn) = (0u32, 0u32, 0u32, 0u32);
     for (picture, labels) in pictures {
         let width = labels.width() as usize;
         let mut covered = vec![false; labels.as_raw().len()];
-        for vehicle in boxes(model, picture).iter().filter(|detection| detection.class.is_vehicle()) {
+        for vehicle in boxes(model, picture, crop).iter().filter(|detection| detection.class.is_vehicle()) {
             let (right_edge, bottom) = (vehicle.left + vehicle.width, vehicle.top + vehicle.height);
             let (mut cars, mut all) = (0u32, 0u32);
             for y in vehicle.top as usize..bottom as usize {
@@ -274,7 +317,7 @@ fn the_same_picture_gives_the_same_result() {
     let Some(data) = data() else { return };
     let file = pngs(&data.join("data/labelled/tusimple/image")).remove(0);
     let picture = picture(&file);
-    let jpeg = encode_rgb(&picture, QUALITY).unwrap();
+    let jpeg = Look::at(encode_rgb(&picture, QUALITY).unwrap());
     for (name, role) in [
         ("twinlitenet", JobRole::Segmentation),
         ("twinlitenet_plus_nano", JobRole::Segmentation),
@@ -284,15 +327,15 @@ fn the_same_picture_gives_the_same_result() {
             let about = format!("{name} on {} with {threads} threads", engine.name());
             let (one, two) = (model(&data, name, engine, threads), model(&data, name, engine, threads));
             assert_eq!(one.role(), role);
-            let (by_rgb, by_jpeg) = (one.infer_rgb(&picture).unwrap(), one.infer_jpeg(&jpeg).unwrap());
+            let (by_rgb, by_jpeg) = (one.infer_rgb(&picture, None).unwrap(), one.look(&jpeg).unwrap());
             assert_ne!(by_rgb, by_jpeg, "{about}: a JPEG at quality {QUALITY} is another picture");
             for model in [&one, &two] {
-                assert_eq!(model.infer_rgb(&picture).unwrap(), by_rgb, "{about}");
-                assert_eq!(model.infer_jpeg(&jpeg).unwrap(), by_jpeg, "{about}");
+                assert_eq!(model.infer_rgb(&picture, None).unwrap(), by_rgb, "{about}");
+                assert_eq!(model.look(&jpeg).unwrap(), by_jpeg, "{about}");
             }
             std::thread::scope(|scope| {
                 for model in [&one, &two, &two] {
-                    scope.spawn(|| assert_eq!(model.infer_rgb(&picture).unwrap(), by_rgb, "{about}"));
+                    scope.spawn(|| assert_eq!(model.infer_rgb(&picture, None).unwrap(), by_rgb, "{about}"));
                 }
             });
         }
@@ -306,7 +349,7 @@ fn the_number_of_threads_changes_nothing() {
     let picture = picture(&pngs(&data.join("data/labelled/tusimple/image")).remove(0));
     for name in ["twinlitenet_plus_nano", "yolox_nano"] {
         for engine in engines() {
-            let result = |threads| model(&data, name, &engine, threads).infer_rgb(&picture).unwrap();
+            let result = |threads| model(&data, name, &engine, threads).infer_rgb(&picture, None).unwrap();
             assert_eq!(result(1), result(2), "{name} on {}", engine.name());
         }
     }
@@ -334,7 +377,7 @@ fn engines_agree() {
     let models = [rten, other].map(|engine| model(&data, "yolox_nano", engine, 2));
     let mut compared = 0;
     for file in &files {
-        let [a, b] = [0, 1].map(|i| boxes(&*models[i], &picture(file)));
+        let [a, b] = [0, 1].map(|i| boxes(&*models[i], &picture(file), None));
         assert_eq!(a.len(), b.len(), "{file:?}");
         for (a, b) in a.iter().zip(&b) {
             assert_eq!(a.class, b.class);

@@ -336,8 +336,8 @@ impl Inference for Slow {
     }
 
     #[expect(clippy::disallowed_methods, clippy::panic, reason = "that is what is tried")]
-    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
-        if jpeg == b"panic" {
+    fn look(&self, look: &Look) -> Result<JobOutput, InferenceError> {
+        if look.jpeg == b"panic"[..] {
             panic!("at the picture");
         }
         while !self.go.load(Ordering::Relaxed) {
@@ -346,7 +346,7 @@ impl Inference for Slow {
         Ok(JobOutput::Detections(Vec::new()))
     }
 
-    fn infer_rgb(&self, _: &RgbPicture) -> Result<JobOutput, InferenceError> {
+    fn infer_rgb(&self, _: &RgbPicture, _: Option<Crop>) -> Result<JobOutput, InferenceError> {
         Ok(JobOutput::Detections(Vec::new()))
     }
 }

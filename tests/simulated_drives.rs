@@ -73,6 +73,59 @@ fn every_device_is_there_and_a_truth_for_every_picture() {
     assert_eq!(replayed["frames"]["in"], times("frame").len(), "{replayed}");
 }
 
+const TRUTH: &str = "[simulation]\nperceive = \"truth\"\npictures = \"plain\"\n";
+
+/// Findings without a model: recorded, and recomputed from nothing but the session.
+#[test]
+fn what_the_simulator_knows_is_found_through_its_errors_and_found_again() {
+    let dir = folder();
+    let (config, out, again) =
+        (dir.path().join("truth.toml"), dir.path().join("d.mcap"), dir.path().join("again.mcap"));
+    std::fs::write(&config, format!("{CONFIG}{TRUTH}")).unwrap();
+    let args = ["simulate", "--config", text(&config), "--scenario", "motorway", "--duration", "20", "--seed", "3"];
+    json(&[&args[..], &["--json", "-o", text(&out)]].concat());
+    let first = json(&["replay", text(&out), "--json", "--out", text(&again)]);
+    assert!(first["frames"]["segmented"].as_u64() >= Some(150), "{first}");
+    assert!(first["frames"]["detected"].as_u64() >= Some(150), "{first}");
+    let info = SessionReader::open(&again).unwrap().info().clone();
+    for role in JobRole::ALL {
+        assert_eq!(info.models[&role].name, "truth of the simulator, through its error model");
+    }
+    let boxes: usize = inputs(&again)
+        .iter()
+        .map(|input| match &input.payload {
+            Payload::JobDone { output: JobOutput::Detections(boxes), .. } => boxes.len(),
+            _ => 0,
+        })
+        .sum();
+    assert!(boxes > 50, "{boxes}");
+    for threads in ["1", "4"] {
+        let args = ["replay", text(&again), "--verify", "--jobs", "run", "--threads", threads, "--json"];
+        let verified = json(&args);
+        assert_eq!((&verified["mismatched_jobs"], &verified["jobs"]), (&0.into(), &"run".into()), "{verified}");
+        assert_eq!(verified["verified"]["differing"], 0, "{verified}");
+    }
+}
+
+/// In real time: pictures come through queues that may drop some, and jobs answer when they are done.
+#[test]
+fn a_live_simulated_drive_finds_its_truth_too() {
+    let dir = folder();
+    let config = dir.path().join("truth.toml");
+    std::fs::write(&config, format!("{CONFIG}{TRUTH}[http]\nenabled = false\n")).unwrap();
+    let args =
+        ["run", "--simulate", "--config", text(&config), "--duration", "4", "--record", text(dir.path()), "--json"];
+    let ran = json(&args);
+    assert!(ran["counts"]["segmented"].as_u64() >= Some(10) && ran["counts"]["detected"].as_u64() >= Some(10), "{ran}");
+    let session = ran["session"].as_str().unwrap();
+    let verified = json(&["replay", session, "--verify", "--jobs", "run", "--json"]);
+    assert_eq!(
+        (&verified["mismatched_jobs"], &verified["verified"]["differing"]),
+        (&0.into(), &0.into()),
+        "{verified}"
+    );
+}
+
 #[test]
 fn impossible_scenarios_are_refused_with_file_line_and_key() {
     let dir = folder();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::message::Message;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::SystemSet;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{StableId, StreamId};
@@ -81,6 +82,64 @@ impl JobOutput {
     }
 }
 
+/// A rectangle of a frame, in whole pixels of the frame from its left and top edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Crop {
+    /// Left edge.
+    pub left: u32,
+    /// Top edge.
+    pub top: u32,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl Crop {
+    /// The part of it that lies in a frame of `width` x `height` pixels; none if nothing does.
+    pub fn within(self, width: u32, height: u32) -> Option<Self> {
+        let inside = |from: u32, length: u32, whole: u32| {
+            let from = from.min(whole);
+            (from, length.min(whole - from))
+        };
+        let (left, width) = inside(self.left, self.width, width);
+        let (top, height) = inside(self.top, self.height, height);
+        (width > 0 && height > 0).then_some(Self { left, top, width, height })
+    }
+
+    /// Right and bottom edge.
+    pub fn end(self) -> (u32, u32) {
+        (self.left.saturating_add(self.width), self.top.saturating_add(self.height))
+    }
+}
+
+impl fmt::Display for Crop {
+    /// As services that compute elsewhere are told: `left,top,width,height`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{},{},{}", self.left, self.top, self.width, self.height)
+    }
+}
+
+/// What a job looks at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Look {
+    /// The frame.
+    pub frame: StableId,
+    /// When it was captured.
+    pub captured: Mono,
+    /// The whole JPEG, as the camera gave it.
+    pub jpeg: Bytes,
+    /// A part of the frame that is worth a second look at a finer scale. Whoever cannot take one looks at the whole alone.
+    pub crop: Option<Crop>,
+}
+
+impl Look {
+    /// At a whole picture that is no camera's frame.
+    pub fn at(jpeg: impl Into<Bytes>) -> Self {
+        Self { jpeg: jpeg.into(), ..Self::default() }
+    }
+}
+
 /// A system wants a frame looked at. The newest wish of a (role, camera) wins.
 #[derive(Message, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobRequest {
@@ -88,6 +147,9 @@ pub struct JobRequest {
     pub role: JobRole,
     /// The frame.
     pub frame: StableId,
+    /// A part of it that is to be looked at more closely as well.
+    #[serde(default)]
+    pub crop: Option<Crop>,
 }
 
 /// A job has ended. Written by Ingress.
@@ -121,6 +183,9 @@ pub struct Running {
     pub frame: StableId,
     /// When it was started.
     pub started: Mono,
+    /// The part of the frame that it looks at more closely as well.
+    #[serde(default)]
+    pub crop: Option<Crop>,
 }
 
 /// The jobs of one role.
@@ -142,6 +207,9 @@ pub struct JobQueue {
     pub missed: u64,
     /// Waiting frames that a newer one replaced.
     pub replaced: u64,
+    /// The parts of waiting frames that are to be looked at more closely as well, by camera.
+    #[serde(default)]
+    pub crops: BTreeMap<StreamId, Crop>,
 }
 
 /// What is waited for and what runs. Written by `jobs::dispatch`.
@@ -187,4 +255,19 @@ crate::kinds! {
     JobRequest => "job_request",
     JobResult => "job_result",
     JobMissed => "job_missed",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crop_is_cut_to_its_frame() {
+        let crop = Crop { left: 600, top: 100, width: 100, height: 50 };
+        assert_eq!(crop.within(640, 360), Some(Crop { width: 40, ..crop }));
+        assert_eq!(crop.within(600, 360), None);
+        assert_eq!(Crop { left: u32::MAX, top: u32::MAX, ..crop }.within(640, 360), None);
+        assert_eq!(Crop { width: u32::MAX, ..crop }.within(640, 360), Some(Crop { width: 40, ..crop }));
+        assert_eq!(Crop { width: 0, ..crop }.within(640, 360), None);
+    }
 }

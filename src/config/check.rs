@@ -41,6 +41,7 @@ pub(super) fn violations(config: &Config, relations: bool) -> Vec<Violation> {
     network::check(config, &mut found);
     if relations && found.is_empty() {
         check_relations(config, &mut found);
+        super::simulation::check(config, &mut found);
     }
     found
 }

@@ -83,24 +83,6 @@ impl Default for Threads {
     }
 }
 
-/// Simulated devices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Simulation {
-    /// The seed of everything that is simulated.
-    pub seed: u64,
-    /// The scenario: a name of those that are built in, or a path that ends in `.toml`.
-    pub scenario: String,
-    /// Faults of each simulated device in an hour: a trial of everything that is to survive them.
-    pub faults_per_hour: f64,
-}
-
-impl Default for Simulation {
-    fn default() -> Self {
-        Self { seed: 1, scenario: "motorway".into(), faults_per_hour: 0.0 }
-    }
-}
-
 /// Which frames are worth looking at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -173,6 +155,10 @@ pub struct Detection {
     pub rate_hz: f64,
     /// Least score of a box, 0 to 1.
     pub score: f64,
+    /// Which part of a frame is looked at more closely as well.
+    pub crop: DetectionCrop,
+    /// Width of that part as a share of the frame's, above 0 to 1.
+    pub crop_share: f64,
     /// Milliseconds after which a job counts as hung.
     pub deadline_ms: u32,
     /// Milliseconds that a job takes in a replay whose journal does not say.
@@ -186,10 +172,23 @@ impl Default for Detection {
             model: "yolox_nano".into(),
             rate_hz: 10.0,
             score: 0.35,
+            crop: DetectionCrop::VanishingPoint,
+            crop_share: 0.6,
             deadline_ms: 15_000,
             virtual_latency_ms: 60,
         }
     }
+}
+
+/// Which part of a frame is looked at more closely as well, for what is far away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectionCrop {
+    /// The square around the point in which a straight road vanishes.
+    #[default]
+    VanishingPoint,
+    /// None.
+    None,
 }
 
 /// What computes models.

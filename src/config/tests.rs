@@ -411,6 +411,17 @@ fn a_simulated_microphone_finds_a_free_name() {
     assert_eq!(config.simulated().validate("simulated"), Ok(()));
 }
 
+#[test]
+fn only_simulated_drives_have_a_truth() {
+    let text = "[[camera]]\nsource = \"/dev/video0\"\n[simulation]\nperceive = \"truth\"\n";
+    assert_problem(text, 4, 12, "simulation.perceive", "only simulated drives have a truth", "\"models\"");
+    let text = "[simulation]\nperceive = \"truth\"\n[remote]\nurl = \"https://box.example\"\n";
+    assert_problem(text, 2, 12, "simulation.perceive", "remote.url", "leave one of them out");
+    let text =
+        "[[camera]]\n[simulation]\nperceive = \"truth\"\npictures = \"plain\"\n[simulation.errors]\nmissed = 0.5\n";
+    assert_eq!(Config::from_toml(text, "f.toml").unwrap().simulation.errors.missed, 0.5);
+}
+
 /// Lines that are nearly right, to get beyond the parser.
 fn nearly_toml() -> impl Strategy<Value = String> {
     let keys: Vec<String> = keys(&full()).into_iter().flat_map(|(section, key, _)| [section, key]).collect();

@@ -1,7 +1,7 @@
 //! Neural networks behind one trait: a picture in, masks or boxes in the frame's own coordinates out.
 //!
 //! [`prepare`] makes a network's input of a frame, an [`engine`] computes the [`network`], [`segment`] and [`detect`] read
-//! its output. [`remote`] has a service compute it, which answers by its [`api`].
+//! its output, [`views`] puts together what two looks found. [`remote`] has a service compute it, which answers by its [`api`].
 
 pub mod api;
 pub mod detect;
@@ -13,9 +13,10 @@ pub mod remote;
 pub mod segment;
 #[cfg(test)]
 pub(crate) mod tiny_onnx;
+pub mod views;
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::job::{Crop, JobOutput, JobRole, Look};
 
 use crate::camera::jpeg::{self, JpegError, RgbPicture};
 
@@ -51,6 +52,12 @@ pub enum InferenceError {
     Remote {
         /// Why not.
         reason: String,
+    },
+    /// Asked of what knows the truth of simulated drives.
+    #[error("simulation: {reason}")]
+    Simulation {
+        /// Why it cannot say.
+        reason: &'static str,
     },
     /// The engine refused or failed.
     #[error("model {model}: {reason}")]
@@ -97,14 +104,15 @@ pub trait Inference: Send + Sync {
     /// # Errors
     ///
     /// [`InferenceError`] when it cannot be decoded, or as [`Self::infer_rgb`].
-    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
-        self.infer_rgb(&jpeg::decode_rgb(jpeg)?)
+    fn look(&self, look: &Look) -> Result<JobOutput, InferenceError> {
+        self.infer_rgb(&jpeg::decode_rgb(&look.jpeg)?, look.crop)
     }
 
-    /// Looks at a picture. Masks cover the whole of it; boxes are in its pixels.
+    /// Looks at a picture, and at a part of it more closely where that is asked for and the model makes use of it. Masks
+    /// cover the whole picture; boxes are in its pixels.
     ///
     /// # Errors
     ///
     /// [`InferenceError`] when the engine fails, or gives what cannot be a result. Never panics.
-    fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError>;
+    fn infer_rgb(&self, picture: &RgbPicture, crop: Option<Crop>) -> Result<JobOutput, InferenceError>;
 }

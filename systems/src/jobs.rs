@@ -41,7 +41,7 @@ pub fn dispatch(
     mut requests: MessageReader<JobRequest>,
     mut results: MessageReader<JobResult>,
     mut missed: MessageReader<JobMissed>,
-    frames: Query<(&StableId, &Frame)>,
+    frames: Query<(&StableId, &Stamp, &Frame)>,
     clock: Res<Clock>,
     runner: Res<JobRunner>,
 ) {
@@ -65,6 +65,10 @@ pub fn dispatch(
         if queue.waiting.insert(request.frame.stream, request.frame).is_some() {
             queue.replaced += 1;
         }
+        match request.crop {
+            Some(crop) => queue.crops.insert(request.frame.stream, crop),
+            None => queue.crops.remove(&request.frame.stream),
+        };
     }
     for (&role, queue) in &mut jobs.queues {
         if queue.running.is_some() {
@@ -72,13 +76,14 @@ pub fn dispatch(
         }
         let Some(frame) = next_in_turn(queue) else { continue };
         queue.waiting.remove(&frame.stream);
+        let crop = queue.crops.remove(&frame.stream);
         // A frame that waits is held in the world; should it be gone all the same, the next one will do.
-        let Some((_, picture)) = frames.iter().find(|(id, _)| **id == frame) else { continue };
+        let Some((_, stamp, picture)) = frames.iter().find(|(id, ..)| **id == frame) else { continue };
         queue.served = frame.stream;
         queue.started += 1;
         let job = JobId { role, number: queue.started };
-        queue.running = Some(Running { job, frame, started: clock.now });
-        runner.start(job, picture.jpeg.clone());
+        queue.running = Some(Running { job, frame, started: clock.now, crop });
+        runner.start(job, Look { frame, captured: stamp.captured, jpeg: picture.jpeg.clone(), crop });
     }
 }
 
@@ -94,11 +99,13 @@ fn next_in_turn(queue: &JobQueue) -> Option<StableId> {
 /// When the frame of a job is not there: its result would be waited for in vain.
 pub fn resume(world: &mut World) -> Result<(), RestoreError> {
     let running: Vec<Running> = world.resource::<Jobs>().running().copied().collect();
-    let mut frames = world.query::<(&StableId, &Frame)>();
+    let mut frames = world.query::<(&StableId, &Stamp, &Frame)>();
     for running in running {
-        let jpeg = frames.iter(world).find(|(id, _)| **id == running.frame).map(|(_, frame)| frame.jpeg.clone());
-        let jpeg = jpeg.ok_or(RestoreError::NoFrame { job: running.job, frame: running.frame })?;
-        world.resource::<JobRunner>().start(running.job, jpeg);
+        let Running { job, frame, crop, .. } = running;
+        let held = frames.iter(world).find(|(id, ..)| **id == frame);
+        let (_, stamp, picture) = held.ok_or(RestoreError::NoFrame { job, frame })?;
+        let look = Look { frame, captured: stamp.captured, jpeg: picture.jpeg.clone(), crop };
+        world.resource::<JobRunner>().start(job, look);
     }
     Ok(())
 }

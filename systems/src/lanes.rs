@@ -51,7 +51,7 @@ pub fn request(
         return;
     }
     for frame in budget::due_front_frames(&frames, &cameras, &mut asked.0, plugin.rate_hz) {
-        requests.write(JobRequest { role: JobRole::Segmentation, frame });
+        requests.write(JobRequest { role: JobRole::Segmentation, frame, crop: None });
     }
 }
 

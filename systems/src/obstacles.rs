@@ -1,6 +1,7 @@
 //! Obstacles: has accepted front frames looked at by a detector, and keeps what it found.
 
 pub mod follow;
+pub mod crop;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
@@ -16,6 +17,9 @@ use follow::{FollowSettings, Following, follow};
 pub struct ObstaclePlugin {
     /// Highest rate at which frames of a camera are looked at, in hertz.
     pub rate_hz: f32,
+    /// Share of a frame's width, above 0, of the square around the vanishing point that is looked at more closely as well;
+    /// none: the whole frame alone.
+    pub crop_share: Option<f32>,
 }
 
 impl Plugin for ObstaclePlugin {
@@ -41,6 +45,7 @@ pub fn request(
     cameras: budget::Cameras,
     models: Res<ModelStatus>,
     plugin: Res<ObstaclePlugin>,
+    watched: Query<(&StableId, &Camera, &Gate, &LaneTracker)>,
     mut asked: ResMut<DetectionAsked>,
     mut requests: MessageWriter<JobRequest>,
 ) {
@@ -48,7 +53,12 @@ pub fn request(
         return;
     }
     for frame in budget::due_front_frames(&frames, &cameras, &mut asked.0, plugin.rate_hz) {
-        requests.write(JobRequest { role: JobRole::Detection, frame });
+        let camera = watched.iter().find(|(id, ..)| id.stream == frame.stream);
+        let crop = camera.zip(plugin.crop_share).and_then(|((_, camera, gate, lanes), share)| {
+            let pitch = if lanes.learnt > 0 { lanes.pitch_rad } else { 0.0 };
+            crop::around_vanishing_point(&camera.geometry, pitch, gate.size, share)
+        });
+        requests.write(JobRequest { role: JobRole::Detection, frame, crop });
     }
 }
 

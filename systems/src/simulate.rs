@@ -10,9 +10,11 @@ pub mod camera;
 pub mod drive;
 pub mod gps;
 pub mod microphone;
+pub mod perceive;
 pub mod range;
 pub mod reader;
 pub mod scenario;
+pub mod stamp;
 pub mod truth;
 
 mod chance;

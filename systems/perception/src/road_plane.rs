@@ -85,6 +85,14 @@ impl RoadPlane {
         (forward > 1e-6).then(|| Direction { left: left / forward, down: down / forward })
     }
 
+    /// Where a straight and level road vanishes: the point of the frame, perhaps beyond its edges, at which what is straight
+    /// ahead and infinitely far away is seen.
+    pub fn vanishing_point(&self) -> ImagePoint {
+        let x = self.middle.0 + self.focal * self.yaw.0 / (self.yaw.1 * self.pitch.1);
+        let y = self.middle.1 - self.focal * self.pitch.0 / self.pitch.1;
+        ImagePoint { x: x as f32, y: y as f32 }
+    }
+
     /// The point of the road that is seen in this direction; none at the horizon and above.
     pub fn road(&self, direction: Direction) -> Option<RoadPoint> {
         let forward_m = self.height_m / direction.down;
@@ -141,6 +149,17 @@ mod tests {
         assert!((road.left_m / road.forward_m - 0.087_488_66).abs() < 1e-6, "{road:?}");
         let more = RoadPlane::new(&CameraGeometry::default(), 5f64.to_radians(), 1280, 720).expect("sound");
         assert!((more.to_road(ImagePoint { x: 640.0, y: 360.0 }).expect("road").forward_m - 14.859).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_straight_road_vanishes_straight_ahead() {
+        for (pitch, yaw) in [(0.0, 0.0), (5.0, 0.0), (0.0, -8.0), (-3.0, 4.0)] {
+            let plane =
+                plane(&CameraGeometry { pitch_down_deg: pitch, yaw_left_deg: yaw, ..CameraGeometry::default() });
+            let point = plane.vanishing_point();
+            let seen = plane.direction(point.x.into(), point.y.into()).expect("before the camera");
+            assert!(seen.left.abs() < 1e-6 && seen.down.abs() < 1e-6, "{pitch} {yaw}: {seen:?}");
+        }
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use turbojpeg::{DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor};
 use waywarden_components::frame::{Luma, THUMBNAIL_SIDE};
+use waywarden_components::job::Crop;
 
 mod area;
 mod encoder;
@@ -75,6 +76,17 @@ pub struct RgbPicture {
 }
 
 impl RgbPicture {
+    /// A part of it; of one that is not sound, or of a part that reaches beyond its edges, nothing.
+    pub fn part(&self, part: Crop) -> Self {
+        if !self.is_sound() || part.within(self.width, self.height) != Some(part) {
+            return Self::default();
+        }
+        let (row, from, length) = (3 * self.width as usize, 3 * part.left as usize, 3 * part.width as usize);
+        let rows = self.data.chunks_exact(row).skip(part.top as usize).take(part.height as usize);
+        let data = rows.flat_map(|row| &row[from..from + length]).copied().collect();
+        Self { width: part.width, height: part.height, data }
+    }
+
     /// Whether it has pixels, no more than are accepted, and as many bytes as that takes.
     pub fn is_sound(&self) -> bool {
         let (width, height) = (self.width as usize, self.height as usize);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::job::{Crop, JobOutput, JobRole};
 use waywarden_components::perception::{Detection, Mask};
 
 use super::ModelIdentity;
@@ -86,6 +86,25 @@ pub fn parse_reply(bytes: &[u8], role: JobRole) -> Result<Reply, ReplyError> {
         }
     }
     Ok(reply)
+}
+
+/// Why a part of a picture is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("crop is left,top,width,height in pixels: four whole numbers up to {LARGEST_SIDE}, the last two above 0")]
+pub struct CropError;
+
+/// Reads which part of a picture is to be looked at more closely: `left,top,width,height`.
+///
+/// # Errors
+/// [`CropError`] when it is anything else.
+pub fn parse_crop(text: &str) -> Result<Crop, CropError> {
+    let numbers: Vec<u32> = text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| CropError)?;
+    match numbers[..] {
+        [left, top, width, height] if numbers.iter().all(|&n| n <= LARGEST_SIDE) && width > 0 && height > 0 => {
+            Ok(Crop { left, top, width, height })
+        }
+        _ => Err(CropError),
+    }
 }
 
 /// Reads what a service computes.
@@ -178,6 +197,15 @@ mod tests {
         assert_eq!(parse_reply(&bytes(&boxes()), JobRole::Detection), Ok(boxes()));
         let models = Models { models: [(JobRole::Detection, model())].into() };
         assert_eq!(parse_models(&bytes(&models)), Ok(models));
+    }
+
+    #[test]
+    fn a_crop_is_four_numbers() {
+        let crop = Crop { left: 0, top: 70, width: 640, height: 360 };
+        assert_eq!(parse_crop(&crop.to_string()), Ok(crop));
+        for bad in ["", "1,2,3", "1,2,3,4,5", "1,2,0,4", "-1,2,3,4", "1,2,3,9000", "1,2,3,x", "1, 2,3,4"] {
+            assert_eq!(parse_crop(bad), Err(CropError), "{bad:?}");
+        }
     }
 
     #[test]

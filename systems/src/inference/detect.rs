@@ -141,7 +141,7 @@ fn in_frame(
     }
 }
 
-fn best_first(a: &Detection, b: &Detection) -> std::cmp::Ordering {
+pub(crate) fn best_first(a: &Detection, b: &Detection) -> std::cmp::Ordering {
     b.score
         .total_cmp(&a.score)
         .then(a.left.total_cmp(&b.left))
@@ -162,7 +162,7 @@ fn keep_strongest(candidates: Vec<Detection>, overlap: f32) -> Vec<Detection> {
     kept
 }
 
-fn intersection_over_union(a: &Detection, b: &Detection) -> f32 {
+pub(super) fn intersection_over_union(a: &Detection, b: &Detection) -> f32 {
     let width = (a.left + a.width).min(b.left + b.width) - a.left.max(b.left);
     let height = (a.top + a.height).min(b.top + b.height) - a.top.max(b.top);
     if width <= 0.0 || height <= 0.0 {

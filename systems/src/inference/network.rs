@@ -1,13 +1,13 @@
 //! Networks: an ONNX file, what must be known of it, and an [`Engine`] that computes it.
 
 use serde::{Deserialize, Serialize};
-use waywarden_components::job::{JobOutput, JobRole};
+use waywarden_components::job::{Crop, JobOutput, JobRole};
 
 use crate::camera::jpeg::RgbPicture;
 use crate::inference::detect::{self, Thresholds};
 use crate::inference::engine::{Engine, Graph, Output, Port, unpanicked};
 use crate::inference::prepare::{InputSpec, prepare};
-use crate::inference::{Inference, InferenceError, ModelIdentity, segment};
+use crate::inference::{Inference, InferenceError, ModelIdentity, segment, views};
 
 /// How the output of a network is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +136,29 @@ impl Inference for Network {
         &self.identity
     }
 
-    fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
-        let NetworkSpec { input: spec, thresholds, .. } = &self.spec;
+    fn infer_rgb(&self, picture: &RgbPicture, crop: Option<Crop>) -> Result<JobOutput, InferenceError> {
+        let thresholds = self.spec.thresholds;
+        let crop = crop.and_then(|crop| crop.within(picture.width, picture.height));
+        let Some(crop) = crop.filter(|_| self.role() == JobRole::Detection && picture.is_sound()) else {
+            return self.infer_view(picture, &thresholds);
+        };
+        let weak = Thresholds { score: thresholds.score.min(views::SUPPORT), ..thresholds };
+        match (self.infer_view(picture, &weak)?, self.infer_view(&picture.part(crop), &weak)?) {
+            (JobOutput::Detections(whole), JobOutput::Detections(closer)) => {
+                let closer: Vec<_> = closer.into_iter().map(|found| views::in_frame(found, crop)).collect();
+                let frame = (picture.width, picture.height);
+                Ok(JobOutput::Detections(views::merge(&whole, &closer, crop, frame, &thresholds)))
+            }
+            // What a detector does not find.
+            (whole, _) => Ok(whole),
+        }
+    }
+}
+
+impl Network {
+    /// One look at all of a picture.
+    fn infer_view(&self, picture: &RgbPicture, thresholds: &Thresholds) -> Result<JobOutput, InferenceError> {
+        let spec = &self.spec.input;
         let (input, place) = prepare(picture, spec)?;
         let outputs = self.run(input)?;
         match (self.role(), &outputs[..]) {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use tokio::runtime::Handle;
@@ -155,15 +154,15 @@ impl Remote {
     }
 
     /// What was found in a picture, or why nothing was.
-    fn ask(&self, role: JobRole, jpeg: &[u8]) -> Result<JobOutput, String> {
+    fn ask(&self, role: JobRole, look: &Look) -> Result<JobOutput, String> {
         if !self.0.breaker().may_ask() {
             self.0.stats.spared.fetch_add(1, Ordering::Relaxed);
             return Err("the service is left alone for a while".to_owned());
         }
-        if jpeg.len() > LARGEST_PICTURE {
+        if look.jpeg.len() > LARGEST_PICTURE {
             return Err(format!("a picture of more than {LARGEST_PICTURE} bytes"));
         }
-        let asked = self.wait(self.0.infer(role, Bytes::copy_from_slice(jpeg)));
+        let asked = self.wait(self.0.infer(role, look));
         let count = if asked.is_ok() { &self.0.stats.answered } else { &self.0.stats.failed };
         count.fetch_add(1, Ordering::Relaxed);
         match asked {
@@ -271,23 +270,24 @@ impl Shared {
     }
 
     /// Has a picture looked at, again if the connection breaks, within its time.
-    async fn infer(&self, role: JobRole, jpeg: Bytes) -> Result<JobOutput, Refusal> {
+    async fn infer(&self, role: JobRole, look: &Look) -> Result<JobOutput, Refusal> {
         let again = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(20))
             .with_max_delay(Duration::from_millis(500))
             .with_max_times(self.settings.retries)
             .with_jitter();
-        let tries =
-            (|| self.infer_once(role, jpeg.clone())).retry(again).when(|refusal| matches!(refusal, Refusal::Broken(_)));
+        let tries = (|| self.infer_once(role, look)).retry(again).when(|refusal| matches!(refusal, Refusal::Broken(_)));
         match tokio::time::timeout(self.settings.timeout, tries).await {
             Ok(result) => result,
             Err(_) => Err(Refusal::Failed(format!("no answer within {} ms", self.settings.timeout.as_millis()))),
         }
     }
 
-    async fn infer_once(&self, role: JobRole, jpeg: Bytes) -> Result<JobOutput, Refusal> {
-        let request = self.client.post(self.path(&format!("v1/infer/{role}"))).header(CONTENT_TYPE, "image/jpeg");
-        let response = self.request(request).body(jpeg).send().await.map_err(broken)?;
+    async fn infer_once(&self, role: JobRole, look: &Look) -> Result<JobOutput, Refusal> {
+        let mut path = self.path(&format!("v1/infer/{role}"));
+        path.set_query(look.crop.map(|crop| format!("crop={crop}")).as_deref());
+        let request = self.client.post(path).header(CONTENT_TYPE, "image/jpeg");
+        let response = self.request(request).body(look.jpeg.clone()).send().await.map_err(broken)?;
         let body = body(accept(response)?).await?;
         match api::parse_reply(&body, role) {
             Ok(reply) => Ok(reply.output),
@@ -404,18 +404,18 @@ impl Inference for RemoteModel {
         &self.identity
     }
 
-    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
-        match (self.remote.ask(self.role, jpeg), &self.local) {
+    fn look(&self, look: &Look) -> Result<JobOutput, InferenceError> {
+        match (self.remote.ask(self.role, look), &self.local) {
             (Ok(output), _) => Ok(output),
-            (Err(_), Some(local)) => local.infer_jpeg(jpeg),
+            (Err(_), Some(local)) => local.look(look),
             (Err(reason), None) => Err(InferenceError::Remote { reason }),
         }
     }
 
     /// A service is given what cameras give: pictures that are no JPEGs are for the model on this computer.
-    fn infer_rgb(&self, picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+    fn infer_rgb(&self, picture: &RgbPicture, crop: Option<Crop>) -> Result<JobOutput, InferenceError> {
         match &self.local {
-            Some(local) => local.infer_rgb(picture),
+            Some(local) => local.infer_rgb(picture, crop),
             None => Err(InferenceError::Remote { reason: "a service is given JPEGs alone".to_owned() }),
         }
     }

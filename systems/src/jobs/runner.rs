@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bevy_ecs::resource::Resource;
 use bevy_tasks::AsyncComputeTaskPool;
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use waywarden_components::prelude::*;
 
@@ -50,7 +49,7 @@ impl JobRunner {
     }
 
     /// Starts a job on the job threads.
-    pub fn start(&self, job: JobId, jpeg: Bytes) {
+    pub fn start(&self, job: JobId, look: Look) {
         let Some(engine) = self.engines.get(&job.role).cloned() else { return };
         let (sender, wake, stages) = (self.done.0.clone(), self.wake.clone(), self.stages.clone());
         let begun = self.begun.clone();
@@ -58,7 +57,7 @@ impl JobRunner {
             .spawn(async move {
                 begun.lock().unwrap_or_else(PoisonError::into_inner).insert(job, Waits::now());
                 let start = now();
-                let output = run(&*engine, &jpeg);
+                let output = run(&*engine, &look);
                 let took = start.elapsed();
                 stages.record(&format!("job/{}", job.role), took);
                 begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
@@ -94,8 +93,8 @@ impl JobRunner {
 }
 
 /// A model that panics has failed at this frame; the app goes on.
-fn run(engine: &dyn Inference, jpeg: &[u8]) -> JobOutput {
-    match catch_unwind(AssertUnwindSafe(|| engine.infer_jpeg(jpeg))) {
+fn run(engine: &dyn Inference, look: &Look) -> JobOutput {
+    match catch_unwind(AssertUnwindSafe(|| engine.look(look))) {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => JobOutput::Failed(error.to_string()),
         Err(_) => JobOutput::Failed(format!("{} panicked", engine.identity().name)),

@@ -24,12 +24,12 @@ impl Inference for Ruler {
         &self.0
     }
 
-    fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
-        assert!(!jpeg.is_empty(), "an empty frame");
-        Ok(found(jpeg.len()))
+    fn look(&self, look: &Look) -> Result<JobOutput, InferenceError> {
+        assert!(!look.jpeg.is_empty(), "an empty frame");
+        Ok(found(look.jpeg.len()))
     }
 
-    fn infer_rgb(&self, _picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+    fn infer_rgb(&self, _picture: &RgbPicture, _crop: Option<Crop>) -> Result<JobOutput, InferenceError> {
         Ok(JobOutput::Detections(Vec::new()))
     }
 }
@@ -55,7 +55,7 @@ fn job(number: u64) -> JobId {
 
 /// Jobs with one running, started at `started`.
 fn running(number: u64, frame: StableId, started: Mono) -> Jobs {
-    let running = Some(Running { job: job(number), frame, started });
+    let running = Some(Running { job: job(number), frame, started, crop: None });
     Jobs { queues: BTreeMap::from([(JobRole::Detection, JobQueue { running, ..JobQueue::default() })]) }
 }
 
@@ -100,7 +100,7 @@ fn live_results_come_when_they_are_done() {
     let mut runner = runner();
     let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines: BTreeMap::new() }, Stages::default());
     let jobs = running(1, frame(1, 5), Mono(0));
-    runner.start(job(1), Bytes::from_static(b"1234"));
+    runner.start(job(1), Look::at(Bytes::from_static(b"1234")));
     let incoming = live_until_done(&mut arrivals, &jobs, &mut runner);
     assert_eq!(arrived(&incoming).into_iter().map(|(n, _, o)| (n, o)).collect::<Vec<_>>(), [(1, found(4))]);
 }
@@ -109,7 +109,7 @@ fn live_results_come_when_they_are_done() {
 fn a_panicking_model_has_failed_at_this_frame() {
     let mut runner = runner();
     let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines: BTreeMap::new() }, Stages::default());
-    runner.start(job(1), Bytes::new());
+    runner.start(job(1), Look::at(Bytes::new()));
     let incoming = live_until_done(&mut arrivals, &running(1, frame(1, 5), Mono(0)), &mut runner);
     assert!(matches!(&arrived(&incoming)[..], [(1, _, JobOutput::Failed(why))] if why.contains("panicked")));
 }
@@ -155,13 +155,13 @@ impl Inference for Patient {
         &self.0
     }
 
-    fn infer_jpeg(&self, _jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
+    fn look(&self, _look: &Look) -> Result<JobOutput, InferenceError> {
         // An end that is gone is as good as a word.
         let _ = self.1.recv();
         Ok(found(1))
     }
 
-    fn infer_rgb(&self, _picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+    fn infer_rgb(&self, _picture: &RgbPicture, _crop: Option<Crop>) -> Result<JobOutput, InferenceError> {
         Ok(found(1))
     }
 }
@@ -175,7 +175,7 @@ fn a_job_that_waits_behind_another_is_late_only_if_that_one_hangs() {
     let limit = Duration::from_secs(3600);
     let deadlines = BTreeMap::from([(JobRole::Detection, limit)]);
     let mut arrivals = Arrivals::new(ArrivalMode::Live { deadlines }, Stages::default());
-    runner.start(job(1), Bytes::new());
+    runner.start(job(1), Look::at(Bytes::new()));
     while !runner.is_busy() {
         std::thread::yield_now();
     }
@@ -209,7 +209,7 @@ fn recomputed_results_come_at_the_journalled_tick_and_are_compared() {
     let mut arrivals = Arrivals::new(ArrivalMode::Recompute, Stages::default());
     for (number, bytes, recorded, mismatches) in [(1, "abc", 3, 0), (2, "abcd", 3, 1)] {
         let jobs = running(number, frame(1, number), Mono(0));
-        runner.start(job(number), Bytes::copy_from_slice(bytes.as_bytes()));
+        runner.start(job(number), Look::at(Bytes::copy_from_slice(bytes.as_bytes())));
         // However fast it was: nothing arrives before the journal says so.
         let mut before = incoming(number * 10, 1, Vec::new());
         arrive(&mut arrivals, &mut before, &jobs, &mut runner);
@@ -233,7 +233,7 @@ fn virtual_results_come_after_the_latency_or_when_the_journal_knows() {
     // Unknown to the journal: 30 ns after its start, whenever the model is done; the journalled arrival of a job that
     // was not started here is skipped.
     let jobs = running(1, frame(1, 1), Mono(100));
-    runner.start(job(1), Bytes::from_static(b"ab"));
+    runner.start(job(1), Look::at(Bytes::from_static(b"ab")));
     for (now, expected) in [(129, vec![]), (130, vec![(1, 30, found(2))])] {
         let mut incoming = incoming(1, now, vec![journalled(9, frame(1, 77), found(5))]);
         arrive(&mut arrivals, &mut incoming, &jobs, &mut runner);
@@ -243,7 +243,7 @@ fn virtual_results_come_after_the_latency_or_when_the_journal_knows() {
 
     // Known: at its tick, not earlier.
     let jobs = running(2, frame(1, 2), Mono(200));
-    runner.start(job(2), Bytes::from_static(b"abc"));
+    runner.start(job(2), Look::at(Bytes::from_static(b"abc")));
     for (tick, expected) in [(6, vec![]), (7, vec![(2, 300, found(3))])] {
         let mut incoming = incoming(tick, 500, Vec::new());
         arrive(&mut arrivals, &mut incoming, &jobs, &mut runner);
@@ -273,7 +273,7 @@ fn world(frames: &[StableId]) -> World {
     AsyncComputeTaskPool::get_or_init(TaskPool::new);
     world.insert_resource(JobRunner::new(BTreeMap::new(), None, Stages::default()));
     for id in frames {
-        world.spawn((*id, Frame { jpeg: Bytes::from_static(b"x") }));
+        world.spawn((*id, Stamp { captured: Mono(7), seq: id.seq }, Frame { jpeg: Bytes::from_static(b"x") }));
     }
     world
 }
@@ -282,7 +282,7 @@ fn ask(world: &mut World, frames: &[StableId]) -> JobQueue {
     world.resource_mut::<Messages<JobRequest>>().clear();
     world.resource_mut::<Messages<JobResult>>().clear();
     for frame in frames {
-        world.write_message(JobRequest { role: JobRole::Detection, frame: *frame });
+        world.write_message(JobRequest { role: JobRole::Detection, frame: *frame, crop: None });
     }
     dispatched(world)
 }
@@ -322,6 +322,38 @@ fn the_newest_frame_of_a_camera_waits_and_cameras_are_served_in_turn() {
 }
 
 #[test]
+fn a_crop_waits_and_goes_with_its_frame() {
+    let mut world = world(&[frame(1, 1), frame(1, 2), frame(1, 3), frame(1, 4)]);
+    let crop = |left| Some(Crop { left, top: 2, width: 3, height: 4 });
+    let mut wish = |seq, crop| {
+        world.resource_mut::<Messages<JobRequest>>().clear();
+        world.write_message(JobRequest { role: JobRole::Detection, frame: frame(1, seq), crop });
+        dispatched(&mut world)
+    };
+    let queue = wish(1, crop(1));
+    assert_eq!((queue.running.unwrap().crop, queue.crops.len()), (crop(1), 0));
+    assert_eq!(wish(2, crop(2)).crops, BTreeMap::from([(StreamId(1), crop(2).unwrap())]));
+    assert_eq!(wish(3, None).crops, BTreeMap::new(), "that of a frame that was replaced is gone");
+    assert_eq!(wish(4, crop(4)).crops.len(), 1);
+    let queue = end(&mut world, 1, frame(1, 1));
+    assert_eq!((queue.running.unwrap().frame, queue.running.unwrap().crop), (frame(1, 4), crop(4)));
+    assert_eq!(queue.crops, BTreeMap::new());
+}
+
+#[test]
+fn jobs_of_older_sessions_are_read() {
+    #[derive(serde::Serialize)]
+    struct Older {
+        job: JobId,
+        frame: StableId,
+        started: Mono,
+    }
+    let older = rmp_serde::to_vec_named(&Older { job: job(1), frame: frame(1, 2), started: Mono(3) }).unwrap();
+    let read: Running = crate::msgpack::decode(&older).unwrap();
+    assert_eq!(read, Running { job: job(1), frame: frame(1, 2), started: Mono(3), crop: None });
+}
+
+#[test]
 fn the_late_result_of_a_missed_job_ends_no_other() {
     let mut world = world(&[frame(1, 1), frame(1, 2)]);
     ask(&mut world, &[frame(1, 1)]);
@@ -337,8 +369,8 @@ fn the_late_result_of_a_missed_job_ends_no_other() {
 
 #[test]
 fn a_job_that_ran_at_a_snapshot_is_started_again() {
-    let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
-    struct Witness(ModelIdentity, Arc<Mutex<Vec<usize>>>);
+    let seen: Arc<Mutex<Vec<Look>>> = Arc::default();
+    struct Witness(ModelIdentity, Arc<Mutex<Vec<Look>>>);
     impl Inference for Witness {
         fn role(&self) -> JobRole {
             JobRole::Detection
@@ -346,18 +378,23 @@ fn a_job_that_ran_at_a_snapshot_is_started_again() {
         fn identity(&self) -> &ModelIdentity {
             &self.0
         }
-        fn infer_jpeg(&self, jpeg: &[u8]) -> Result<JobOutput, InferenceError> {
-            self.1.lock().unwrap().push(jpeg.len());
-            Ok(found(jpeg.len()))
+        fn look(&self, look: &Look) -> Result<JobOutput, InferenceError> {
+            self.1.lock().unwrap().push(look.clone());
+            Ok(found(look.jpeg.len()))
         }
-        fn infer_rgb(&self, _picture: &RgbPicture) -> Result<JobOutput, InferenceError> {
+        fn infer_rgb(&self, _picture: &RgbPicture, _crop: Option<Crop>) -> Result<JobOutput, InferenceError> {
             Ok(found(0))
         }
     }
     let mut world = world(&[frame(1, 8)]);
     let engine: Arc<dyn Inference> = Arc::new(Witness(ModelIdentity::default(), seen.clone()));
     let mut again = JobRunner::new(BTreeMap::from([(JobRole::Detection, engine)]), None, Stages::default());
-    world.insert_resource(running(4, frame(1, 8), Mono(10)));
+    let crop = Some(Crop { left: 1, top: 2, width: 3, height: 4 });
+    let mut jobs = running(4, frame(1, 8), Mono(10));
+    for queue in jobs.queues.values_mut() {
+        queue.running = queue.running.map(|running| Running { crop, ..running });
+    }
+    world.insert_resource(jobs);
     std::mem::swap(&mut again, &mut world.resource_mut::<JobRunner>());
     resume(&mut world).unwrap();
     let mut arrivals = Arrivals::new(ArrivalMode::Recompute, Stages::default());
@@ -365,5 +402,6 @@ fn a_job_that_ran_at_a_snapshot_is_started_again() {
     let jobs = world.resource::<Jobs>().clone();
     arrivals.arrive(&mut incoming, &jobs, &mut world.resource_mut::<JobRunner>());
     assert_eq!(arrived(&incoming), [(4, 77, found(1))]);
-    assert_eq!(*seen.lock().unwrap(), [1]);
+    let look = Look { frame: frame(1, 8), captured: Mono(7), jpeg: Bytes::from_static(b"x"), crop };
+    assert_eq!(*seen.lock().unwrap(), [look]);
 }

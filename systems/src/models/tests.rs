@@ -127,7 +127,7 @@ fn a_users_own_model_takes_the_same_path() {
     let identity = ModelIdentity { name: "mine.onnx".into(), sha256: sha256(&onnx), engine: Engine::Rten.name() };
     assert_eq!(model.identity(), &identity);
     let red = RgbPicture { width: 2, height: 1, data: vec![255, 0, 0, 255, 0, 0] };
-    let JobOutput::Segmentation(masks) = model.infer_rgb(&red).unwrap() else { panic!() };
+    let JobOutput::Segmentation(masks) = model.infer_rgb(&red, None).unwrap() else { panic!() };
     assert_eq!((masks.drivable.count(), masks.lines.count()), (64 * 32, 0));
 
     let fails = |model: &CustomModel| load_custom(model, &Engine::Rten, 1).err().unwrap();

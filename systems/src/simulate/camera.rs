@@ -9,6 +9,7 @@ use super::chance::unit;
 use super::drive::{Drive, Moment, Plan};
 use super::nth_nanos;
 use super::picture::Painter;
+use super::stamp::stamp;
 use crate::camera::jpeg::{JpegEncoder, JpegError};
 use crate::import::TimedItem;
 
@@ -26,12 +27,22 @@ pub struct CameraSettings {
     /// Draw only so many frames, beforehand, and repeat them for ever: a frame then costs nothing. At most 3000; they
     /// stay in memory.
     pub loop_frames: Option<usize>,
+    /// Draw nothing: pictures are plain grey, each of another shade than the one before, so that the gate takes them for
+    /// new. They cost next to nothing, and show the moment of the drive to nobody but who asks the truth.
+    pub plain: bool,
 }
 
 impl Default for CameraSettings {
     /// 1280x720, 30 frames a second, each drawn anew.
     fn default() -> Self {
-        Self { width: 1280, height: 720, fps: 30.0, geometry: CameraGeometry::default(), loop_frames: None }
+        Self {
+            width: 1280,
+            height: 720,
+            fps: 30.0,
+            geometry: CameraGeometry::default(),
+            loop_frames: None,
+            plain: false,
+        }
     }
 }
 
@@ -104,12 +115,17 @@ impl Shutter {
     }
 }
 
-/// Draws frames and makes JPEGs (quality 85, 4:2:2) of them.
+/// Shades of plain pictures, in turn.
+const SHADES: [u8; 4] = [70, 110, 150, 190];
+
+/// Draws frames and makes JPEGs (quality 85, 4:2:2) of them, each with its moment written into it.
 pub(super) struct Studio {
     painter: Painter,
     encoder: JpegEncoder,
     size: (usize, usize),
     planes: Vec<u8>,
+    /// Plain pictures, if those are asked for.
+    plain: Vec<Bytes>,
 }
 
 impl Studio {
@@ -117,13 +133,28 @@ impl Studio {
         settings.check()?;
         let size = (settings.width, settings.height);
         let painter = Painter::new(drive.plan(), settings.geometry, size, drive.rng_of(1));
-        Ok(Self { painter, encoder: JpegEncoder::new()?, size, planes: Vec::new() })
+        let mut encoder = JpegEncoder::new()?;
+        let shades = if settings.plain { &SHADES[..] } else { &[] };
+        let plain = shades.iter().map(|shade| encoder.grey(&vec![*shade; size.0 * size.1], size.0, size.1));
+        let plain = plain.collect::<Result<_, _>>()?;
+        Ok(Self { painter, encoder, size, planes: Vec::new(), plain })
     }
 
     /// The JPEG of a moment; `number` is that of the frame.
     pub fn take(&mut self, moment: &Moment, number: u64) -> Result<Bytes, JpegError> {
+        let at = Mono((moment.t * 1e9).round() as u64);
+        if let Some(plain) = self.plain(number, at) {
+            return Ok(plain);
+        }
         self.painter.draw(moment, number, &mut self.planes);
-        self.encoder.yuv422(&self.planes, self.size.0, self.size.1)
+        Ok(stamp(&self.encoder.yuv422(&self.planes, self.size.0, self.size.1)?, at))
+    }
+
+    /// The plain picture of this number and time, if plain ones are asked for.
+    fn plain(&self, number: u64, at: Mono) -> Option<Bytes> {
+        let shades = self.plain.len() as u64;
+        let picture = self.plain.get(number.checked_rem(shades)? as usize)?;
+        Some(stamp(picture, at))
     }
 }
 
@@ -158,6 +189,9 @@ impl CameraSimulator {
         let (number, at) = self.shutter.next();
         let jpeg = match self.repeated.len() as u64 {
             0 => {
+                if let Some(jpeg) = self.studio.plain(number, at) {
+                    return TimedItem { at, payload: Payload::Frame(jpeg) };
+                }
                 let moment = self.drive.moment(at.as_secs_f64());
                 #[expect(
                     clippy::expect_used,
@@ -206,6 +240,22 @@ mod tests {
         assert_eq!(first.as_ptr(), fourth.as_ptr());
         assert_ne!(items[0].payload, items[1].payload);
         assert_eq!(items[7].at, Mono(350_000_000));
+    }
+
+    #[test]
+    fn plain_pictures_differ_from_one_to_the_next_and_say_when_they_are_taken() {
+        let mut lumas = Vec::new();
+        for (drawn, plain) in frames(1, small(), 5).iter().zip(frames(1, CameraSettings { plain: true, ..small() }, 5))
+        {
+            let (Payload::Frame(drawn_jpeg), Payload::Frame(jpeg)) = (&drawn.payload, &plain.payload) else { panic!() };
+            assert_eq!((plain.at, super::super::stamp::stamped(jpeg)), (drawn.at, Some(drawn.at)));
+            assert_eq!(super::super::stamp::stamped(drawn_jpeg), Some(drawn.at));
+            let (width, height, luma) = crate::camera::jpeg::thumbnail(jpeg).unwrap();
+            assert_eq!((width, height), (320, 180));
+            assert!(jpeg.len() < 2000, "{}", jpeg.len());
+            lumas.push(luma.0[0]);
+        }
+        assert!(lumas.windows(2).all(|pair| pair[0].abs_diff(pair[1]) > 20), "{lumas:?}");
     }
 
     #[test]

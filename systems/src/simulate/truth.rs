@@ -51,7 +51,8 @@ impl TruthSimulator {
     }
 }
 
-fn truth(plan: &Plan, moment: &Moment, geometry: &CameraGeometry, (width, height): (usize, usize)) -> Truth {
+/// What is true of a moment, but for who speaks.
+pub(super) fn truth(plan: &Plan, moment: &Moment, geometry: &CameraGeometry, (width, height): (usize, usize)) -> Truth {
     let path = Path::new(plan, moment);
     let view = View::new(width, height, geometry, moment.pitch);
     let road = &plan.road;

@@ -62,6 +62,18 @@ impl JpegEncoder {
         self.compress(Image { pixels, width, pitch: width * 3, height, format: PixelFormat::RGB })
     }
 
+    /// The JPEG of grey bytes, row by row from the top left, without gaps: width x height bytes. It has no chroma.
+    ///
+    /// # Errors
+    /// [`JpegError::BadPixels`] when the picture is empty or too large, or has another number of bytes.
+    pub fn grey(&mut self, pixels: &[u8], width: usize, height: usize) -> Result<Bytes, JpegError> {
+        self.make_room(pixels, 1, width, height)?;
+        self.compressor.set_subsamp(Subsamp::Gray).map_err(failed)?;
+        let image = Image { pixels, width, pitch: width, height, format: PixelFormat::GRAY };
+        let length = self.compressor.compress_to_slice(image, &mut self.output).map_err(failed)?;
+        Ok(Bytes::copy_from_slice(&self.output[..length]))
+    }
+
     /// The JPEG of a raw picture of a camera.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Tests with networks of a few weights.
 
+use bytes::Bytes;
+use waywarden_components::job::Look;
 use waywarden_components::perception::ObjectClass;
 
 use super::*;
@@ -39,14 +41,41 @@ fn masks_come_out_of_a_picture() {
         let network = load(&engine, tiny_onnx::segmentation(64, 32, "Identity"), Decoder::Twinlitenet).unwrap();
         assert_eq!(network.role(), JobRole::Segmentation);
         let picture = halves([255, 0, 0], [0, 255, 0]);
-        let JobOutput::Segmentation(masks) = network.infer_rgb(&picture).unwrap() else { panic!() };
+        let JobOutput::Segmentation(masks) = network.infer_rgb(&picture, None).unwrap() else { panic!() };
         assert_eq!((masks.drivable.width, masks.drivable.height), (64, 32));
         assert_eq!((masks.drivable.count(), masks.lines.count()), (32 * 32, 32 * 32));
         assert_eq!(&masks.drivable.runs[..3], [0, 32, 32]);
         assert_eq!(&masks.lines.runs[..3], [32, 32, 32]);
         // The same by way of the camera's bytes.
         let jpeg = encode_rgb(&picture, QUALITY).unwrap();
-        assert_eq!(network.infer_jpeg(&jpeg).unwrap(), JobOutput::Segmentation(masks));
+        assert_eq!(network.look(&Look::at(jpeg)).unwrap(), JobOutput::Segmentation(masks));
+    }
+}
+
+#[test]
+fn a_part_is_looked_at_more_closely_in_its_place() {
+    for engine in engines() {
+        let mut network = load(&engine, tiny_onnx::detection(85, true), Decoder::Yolox).unwrap();
+        network.spec.thresholds.score = 0.3;
+        // Dark but for the part: the whole frame shows a little light, the part is bright.
+        let mut picture = halves([0; 3], [0; 3]);
+        let crop = Crop { left: 64, top: 32, width: 64, height: 32 };
+        for y in 32..64 {
+            picture.data[(y * 128 + 64) * 3..(y * 128 + 128) * 3].fill(255);
+        }
+        assert_eq!(picture.part(crop), RgbPicture { width: 64, height: 32, data: vec![255; 64 * 32 * 3] });
+        let boxes = |crop| match network.infer_rgb(&picture, crop).unwrap() {
+            JobOutput::Detections(boxes) => boxes,
+            other => panic!("{other:?}"),
+        };
+        let closer = |crop| boxes(crop).len() > boxes(None).len();
+        assert!(closer(Some(crop)), "{:?} {:?}", boxes(None), boxes(Some(crop)));
+        assert!(
+            boxes(Some(crop)).iter().all(|found| found.left + found.width <= 128.0 && found.top + found.height <= 64.0)
+        );
+        // What reaches beyond the frame is cut off; what lies outside is left.
+        assert_eq!(boxes(Some(Crop { width: 900, height: 900, ..crop })), boxes(Some(crop)));
+        assert_eq!(boxes(Some(Crop { left: 128, ..crop })), boxes(None));
     }
 }
 
@@ -55,9 +84,11 @@ fn boxes_come_out_of_a_picture() {
     for engine in engines() {
         let network = load(&engine, tiny_onnx::detection(85, true), Decoder::Yolox).unwrap();
         assert_eq!(network.role(), JobRole::Detection);
-        let JobOutput::Detections(dark) = network.infer_rgb(&halves([0; 3], [0; 3])).unwrap() else { panic!() };
+        let JobOutput::Detections(dark) = network.infer_rgb(&halves([0; 3], [0; 3]), None).unwrap() else { panic!() };
         assert!(dark.is_empty());
-        let JobOutput::Detections(bright) = network.infer_rgb(&halves([255; 3], [255; 3])).unwrap() else { panic!() };
+        let JobOutput::Detections(bright) = network.infer_rgb(&halves([255; 3], [255; 3]), None).unwrap() else {
+            panic!()
+        };
         assert_eq!(bright.len(), 1);
         assert_eq!(bright[0].class, ObjectClass::Car);
         assert!((bright[0].left + bright[0].width / 2.0 - 64.0).abs() < 1e-3, "{bright:?}");
@@ -90,7 +121,7 @@ fn outputs_that_the_file_leaves_open_are_checked_at_every_run() {
     for engine in engines() {
         match load(&engine, tiny_onnx::detection(84, false), Decoder::Yolox) {
             Ok(network) => {
-                let error = network.infer_rgb(&halves([255; 3], [255; 3])).unwrap_err();
+                let error = network.infer_rgb(&halves([255; 3], [255; 3]), None).unwrap_err();
                 let InferenceError::Shape { output: 0, found, .. } = error else { panic!("{error}") };
                 assert_eq!(found, [1, 42, 84]);
             }
@@ -100,7 +131,7 @@ fn outputs_that_the_file_leaves_open_are_checked_at_every_run() {
         assert!(
             load(&engine, tiny_onnx::detection(85, false), Decoder::Yolox)
                 .unwrap()
-                .infer_rgb(&halves([9; 3], [9; 3]))
+                .infer_rgb(&halves([9; 3], [9; 3]), None)
                 .is_ok()
         );
     }
@@ -110,7 +141,7 @@ fn outputs_that_the_file_leaves_open_are_checked_at_every_run() {
 fn outputs_that_are_no_numbers_are_errors() {
     for engine in engines() {
         let network = load(&engine, tiny_onnx::segmentation(64, 32, "Sqrt"), Decoder::Twinlitenet).unwrap();
-        let error = network.infer_rgb(&halves([0; 3], [0; 3])).unwrap_err();
+        let error = network.infer_rgb(&halves([0; 3], [0; 3]), None).unwrap_err();
         assert_eq!(error, InferenceError::NotFinite { output: 1 });
     }
 }
@@ -121,10 +152,10 @@ fn damaged_frames_and_pictures_are_errors() {
         let network = load(&engine, tiny_onnx::segmentation(64, 32, "Identity"), Decoder::Twinlitenet).unwrap();
         let jpeg = encode_rgb(&halves([9; 3], [99; 3]), QUALITY).unwrap();
         for bad in [&[][..], &jpeg[..jpeg.len() / 2], b"no picture"] {
-            assert!(matches!(network.infer_jpeg(bad), Err(InferenceError::Jpeg(_))));
+            assert!(matches!(network.look(&Look::at(Bytes::copy_from_slice(bad))), Err(InferenceError::Jpeg(_))));
         }
         let lies = RgbPicture { width: 1000, height: 1000, data: vec![0; 12] };
-        assert!(matches!(network.infer_rgb(&lies), Err(InferenceError::Picture { .. })));
+        assert!(matches!(network.infer_rgb(&lies, None), Err(InferenceError::Picture { .. })));
     }
 }
 
@@ -139,7 +170,7 @@ fn truncated_and_foreign_files_are_refused_or_harmless() {
             {
                 // rten reads a file that ends early as far as it goes, so one that lacks only descriptions may be loaded.
                 match load(&engine, onnx[..length].to_vec(), decoder) {
-                    Ok(network) => drop(network.infer_rgb(&halves([9; 3], [99; 3]))),
+                    Ok(network) => drop(network.infer_rgb(&halves([9; 3], [99; 3]), None)),
                     Err(_) => refused += 1,
                 }
             }
@@ -164,7 +195,7 @@ fn threads_of_a_network_have_the_priority_of_the_job_that_started_them() {
     let job = || {
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle).unwrap();
-        network.infer_rgb(&halves([9; 3], [9; 3])).unwrap();
+        network.infer_rgb(&halves([9; 3], [9; 3]), None).unwrap();
     };
     std::thread::scope(|scope| scope.spawn(job).join().unwrap());
     let policies = std::fs::read_dir("/proc/self/task").unwrap().filter_map(|task| {

@@ -38,12 +38,12 @@ impl Inference for Local {
         &self.0
     }
 
-    fn infer_jpeg(&self, _: &[u8]) -> Result<JobOutput, InferenceError> {
+    fn look(&self, _: &Look) -> Result<JobOutput, InferenceError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         Ok(JobOutput::Detections(Vec::new()))
     }
 
-    fn infer_rgb(&self, _: &RgbPicture) -> Result<JobOutput, InferenceError> {
+    fn infer_rgb(&self, _: &RgbPicture, _: Option<Crop>) -> Result<JobOutput, InferenceError> {
         Ok(JobOutput::Detections(Vec::new()))
     }
 }
@@ -76,8 +76,12 @@ impl Bench {
     }
 
     fn ask(&self) -> Result<JobOutput, InferenceError> {
-        self.remote.model(JobRole::Detection, None, None).infer_jpeg(b"a picture")
+        self.remote.model(JobRole::Detection, None, None).look(&picture(b"a picture"))
     }
+}
+
+fn picture(bytes: &'static [u8]) -> Look {
+    Look::at(bytes)
 }
 
 fn settings() -> RemoteSettings {
@@ -104,10 +108,15 @@ fn a_picture_goes_there_as_it_is_and_boxes_come_back() {
     assert_eq!(bench.told(), [LinkState::Connected]);
     let model = bench.remote.model(JobRole::Detection, Some(&there), None);
     assert_eq!((model.identity().name.as_str(), model.identity().engine.as_str()), ("m", "remote rten 1"));
-    let JobOutput::Detections(found) = model.infer_jpeg(b"\xff\xd8 no JPEG \xff\xd9").unwrap() else { panic!() };
+    let JobOutput::Detections(found) = model.look(&picture(b"\xff\xd8 no JPEG \xff\xd9")).unwrap() else { panic!() };
     assert_eq!((found.len(), found[0].score), (1, 0.5));
     let Request { path, body, .. } = &server.requests()[1];
     assert_eq!((path.as_str(), body.as_slice()), ("/a/v1/infer/detection", &b"\xff\xd8 no JPEG \xff\xd9"[..]));
+    // A part of the picture is named, not cut out.
+    let crop = Some(Crop { left: 0, top: 70, width: 640, height: 360 });
+    model.look(&Look { crop, ..picture(b"the whole") }).unwrap();
+    let Request { path, body, .. } = &server.requests()[2];
+    assert_eq!((path.as_str(), body.as_slice()), ("/a/v1/infer/detection?crop=0,70,640,360", &b"the whole"[..]));
     for request in server.requests() {
         assert_eq!(request.header("authorization"), Some("Bearer 0123456789abcdef"));
     }
@@ -179,13 +188,13 @@ fn one_that_fails_is_left_alone_replaced_and_asked_again() {
     let local = Arc::new(Local::default());
     let model = bench.remote.model(JobRole::Detection, None, Some(local.clone()));
     for asked in 1..=3 {
-        assert_eq!(model.infer_jpeg(b"a"), Ok(JobOutput::Detections(Vec::new())), "the model on this computer");
+        assert_eq!(model.look(&picture(b"a")), Ok(JobOutput::Detections(Vec::new())), "the model on this computer");
         assert_eq!(local.1.load(Ordering::Relaxed), asked);
     }
     let told = bench.told();
     assert!(matches!(&told[..], [LinkState::Lost(reason)] if reason.contains("500")), "{told:?}");
     // It is spared: what is asked now goes nowhere but to the model here.
-    model.infer_jpeg(b"a").unwrap();
+    model.look(&picture(b"a")).unwrap();
     assert_eq!((local.1.load(Ordering::Relaxed), bench.remote.stats().spared.load(Ordering::Relaxed)), (4, 1));
     let pictures = || server.requests().iter().filter(|request| request.path == "/v1/infer/detection").count();
     assert_eq!(pictures(), 3);
@@ -197,7 +206,7 @@ fn one_that_fails_is_left_alone_replaced_and_asked_again() {
         #[expect(clippy::disallowed_methods, reason = "waits for a task")]
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(matches!(model.infer_jpeg(b"a"), Ok(JobOutput::Detections(found)) if found.len() == 1));
+    assert!(matches!(model.look(&picture(b"a")), Ok(JobOutput::Detections(found)) if found.len() == 1));
     assert_eq!((pictures(), local.1.load(Ordering::Relaxed)), (4, 4));
 }
 

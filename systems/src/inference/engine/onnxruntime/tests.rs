@@ -128,7 +128,7 @@ fn threads_of_a_network_have_the_priority_of_the_job_that_asks() {
         Network::load(ModelIdentity::default(), onnx, spec, &Engine::OnnxRuntime(runtime.clone()), 8).unwrap()
     };
     let picture = RgbPicture { width: 64, height: 32, data: vec![9; 64 * 32 * 3] };
-    let run = |network: &Network| assert!(matches!(network.infer_rgb(&picture), Ok(JobOutput::Segmentation(_))));
+    let run = |network: &Network| assert!(matches!(network.infer_rgb(&picture, None), Ok(JobOutput::Segmentation(_))));
 
     // Seven of its own besides the one that asks. Networks of other tests come and go meanwhile, but have fewer.
     let own = |task: &(String, String, String)| {
