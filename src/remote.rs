@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
-use waywarden_systems::inference::remote::breaker::BreakerSettings;
 use waywarden_systems::inference::api::Models;
+use waywarden_systems::inference::remote::breaker::BreakerSettings;
 use waywarden_systems::inference::remote::{Remote, RemoteSettings, Unanswered};
 use waywarden_systems::ingress::{Inlet, Wake, channel, wake};
 

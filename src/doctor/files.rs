@@ -67,7 +67,8 @@ impl Files {
                 self.say(Status::Fail, format!("{key}: {path}: {why}"), todo);
             }
             (Ok(_), None) => {
-                let found = format!("{key}: {path}, of which nobody can say whether it is valid: the date is not known");
+                let found =
+                    format!("{key}: {path}, of which nobody can say whether it is valid: the date is not known");
                 self.say(Status::Warn, found, Some("set the date".to_owned()));
             }
             (Ok((from, _)), Some(now)) if now < from => {

@@ -240,8 +240,7 @@ mod tests {
 
     /// The default models of a small computer, and the fast ones.
     fn demands(lanes: [Option<f64>; 2], boxes: [Option<f64>; 3]) -> BTreeMap<JobRole, Demand> {
-        let segmentation =
-            demand(measured("twinlitenet", lanes[0]), vec![measured("twinlitenet_plus_nano", lanes[1])]);
+        let segmentation = demand(measured("twinlitenet", lanes[0]), vec![measured("twinlitenet_plus_nano", lanes[1])]);
         let others = vec![measured("nanodet_m", boxes[1]), measured("fastestdet", boxes[2])];
         [(JobRole::Segmentation, segmentation), (JobRole::Detection, demand(measured("yolox_nano", boxes[0]), others))]
             .into()
@@ -268,7 +267,8 @@ mod tests {
         let change = said_of(&config, &demands([Some(120.0), Some(60.0)], [Some(40.0), Some(45.0), Some(10.0)]));
         assert_eq!(change.status, Status::Warn);
         let lines = change.config.unwrap();
-        let expected = "[segmentation]\nmodel = \"twinlitenet_plus_nano\"\n[detection]\nmodel = \"fastestdet\"\nscore = 0.5";
+        let expected =
+            "[segmentation]\nmodel = \"twinlitenet_plus_nano\"\n[detection]\nmodel = \"fastestdet\"\nscore = 0.5";
         assert_eq!(lines, expected);
         let taken = Config::from_toml(&lines, "proposal").unwrap();
         assert_eq!((taken.detection.model.as_str(), taken.detection.score), ("fastestdet", 0.5));
@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn what_others_compute_is_not_asked_of_this_computer() {
-        let mut config = Config::from_toml("[[camera]]\nfps = 30.0\n[[camera]]\nname = \"left\"\nfps = 5.0\n", "").unwrap();
+        let mut config =
+            Config::from_toml("[[camera]]\nfps = 30.0\n[[camera]]\nname = \"left\"\nfps = 5.0\n", "").unwrap();
         assert_eq!(asked(&config, JobRole::Segmentation), 15.0);
         config.remote.url = "https://box.example".to_owned();
         config.remote.roles = vec![JobRole::Segmentation];

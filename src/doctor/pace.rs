@@ -129,12 +129,8 @@ mod tests {
     }
 
     /// 10 Hz of each: lanes of these milliseconds, now and with the quick model; boxes likewise, with two others.
-    fn demands(
-        lanes: (f64, Option<f64>),
-        boxes: (f64, Option<f64>, Option<f64>),
-    ) -> BTreeMap<JobRole, Demand> {
-        let segmentation =
-            Demand { hz: 10.0, now: model("twin", lanes.0), others: vec![model("plus", lanes.1)] };
+    fn demands(lanes: (f64, Option<f64>), boxes: (f64, Option<f64>, Option<f64>)) -> BTreeMap<JobRole, Demand> {
+        let segmentation = Demand { hz: 10.0, now: model("twin", lanes.0), others: vec![model("plus", lanes.1)] };
         let others = vec![model("nano", boxes.1), model("fast", boxes.2)];
         let detection = Demand { hz: 10.0, now: model("yolox", boxes.0), others };
         [(JobRole::Segmentation, segmentation), (JobRole::Detection, detection)].into()
@@ -177,7 +173,9 @@ mod tests {
     fn what_is_not_here_can_be_tried() {
         let Advice::Try(change) = advise(&demands((120.0, None), (35.0, None, None)), ONE) else { panic!() };
         assert_eq!(names(&change), [(JobRole::Segmentation, "plus"), (JobRole::Detection, "fast")]);
-        let Advice::Try(change) = advise(&demands((120.0, Some(90.0)), (35.0, Some(30.0), None)), ONE) else { panic!() };
+        let Advice::Try(change) = advise(&demands((120.0, Some(90.0)), (35.0, Some(30.0), None)), ONE) else {
+            panic!()
+        };
         assert_eq!(change[&JobRole::Segmentation].ms, Some(90.0));
         assert_eq!(change[&JobRole::Detection].ms, None);
     }

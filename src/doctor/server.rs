@@ -13,6 +13,9 @@ use crate::http::Server;
 /// How long who has the port may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Bytes of an answer that are read.
+const LONGEST: u64 = 64 * 1024;
+
 /// Files, address and port of the HTTP server.
 pub fn server(config: &Config) -> Vec<Check> {
     let http = &config.http;
@@ -42,14 +45,16 @@ fn port(http: &Http, address: SocketAddr) -> Check {
     const NAME: &str = "http.listen";
     match TcpListener::bind(address) {
         Ok(_) => Check::ok(NAME, format!("{address} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => match who(http, address) {
-            Some(what) => Check::ok(NAME, format!("{address}: {what} has it")),
-            None => Check::fail(
-                NAME,
-                format!("{address}: another program has it"),
-                "end that one, or let http.listen name another port",
-            ),
-        },
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let todo = "end that one, or let http.listen name another port";
+            match who(http, address) {
+                Owner::Run(what) => Check::ok(NAME, format!("{address}: {what} has it")),
+                Owner::Unknown => {
+                    Check::warn(NAME, format!("{address}: somebody has it. If that is no run of waywarden"), todo)
+                }
+                Owner::Other => Check::fail(NAME, format!("{address}: another program has it"), todo),
+            }
+        }
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => Check::fail(
             NAME,
             format!("{address}: {error}"),
@@ -63,12 +68,36 @@ fn port(http: &Http, address: SocketAddr) -> Check {
     }
 }
 
-/// What a run says of itself, if it is one that has the port. With TLS, or behind a token, it is not asked: it would have to
-/// be trusted with the token first.
-fn who(http: &Http, address: SocketAddr) -> Option<String> {
-    if !http.tls_cert.is_empty() || !http.token_file.is_empty() {
-        return Some("somebody, who was not asked: a run of waywarden?".to_owned());
+/// Who has a port.
+enum Owner {
+    /// A run of this program, in words.
+    Run(String),
+    /// Whoever has it speaks TLS, and was not asked.
+    Unknown,
+    /// Somebody else.
+    Other,
+}
+
+/// Asks who has the port, and gives nothing away: a token is for a run, and this may be none.
+fn who(http: &Http, address: SocketAddr) -> Owner {
+    if !http.tls_cert.is_empty() {
+        return Owner::Unknown;
     }
+    let answer = ask(address).unwrap_or_default();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let refused = answer.contains("application/problem+json") && body["status"] == 401;
+    match (body["ok"].as_bool(), body["version"].as_str()) {
+        (Some(_), Some(version)) => Owner::Run(format!("a run of waywarden {version}")),
+        // Before its first tick.
+        (Some(false), None) => Owner::Run("a run of waywarden that begins".to_owned()),
+        _ if refused => Owner::Run("a run of waywarden that asks for its token".to_owned()),
+        _ => Owner::Other,
+    }
+}
+
+/// What is answered to a question that costs nothing.
+fn ask(address: SocketAddr) -> Option<String> {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -81,14 +110,6 @@ fn who(http: &Http, address: SocketAddr) -> Option<String> {
     write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = Vec::new();
     // What came before a time-out is an answer, too.
-    let _ = stream.take(64 * 1024).read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer);
-    let (_, body) = answer.split_once("\r\n\r\n")?;
-    let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    match (body["ok"].as_bool(), body["version"].as_str()) {
-        (Some(_), Some(version)) => Some(format!("a run of waywarden {version}")),
-        // Before its first tick.
-        (Some(false), None) => Some("a run of waywarden that begins".to_owned()),
-        _ => None,
-    }
+    let _ = stream.take(LONGEST).read_to_end(&mut answer);
+    Some(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -31,7 +31,8 @@ pub fn service(config: &Config, network: &Network) -> Vec<Check> {
     let url = &wanted.url;
     let check = match answer {
         Ok(models) => {
-            let each = models.models.iter().map(|(role, model)| format!("{role} by {} on {}", model.name, model.engine));
+            let each =
+                models.models.iter().map(|(role, model)| format!("{role} by {} on {}", model.name, model.engine));
             let found = format!("{url}: {}", each.collect::<Vec<_>>().join(", "));
             let lacks: Vec<String> =
                 wanted.roles.iter().filter(|role| !models.models.contains_key(role)).map(ToString::to_string).collect();
@@ -39,7 +40,11 @@ pub fn service(config: &Config, network: &Network) -> Vec<Check> {
                 Check::ok(NAME, found)
             } else {
                 let lacks = lacks.join(" and ");
-                Check::warn(NAME, format!("{found}, but no {lacks}"), "a service with these models, or fewer remote.roles")
+                Check::warn(
+                    NAME,
+                    format!("{found}, but no {lacks}"),
+                    "a service with these models, or fewer remote.roles",
+                )
             }
         }
         Err(Unanswered::Unreached(why)) => Check::warn(
@@ -48,9 +53,11 @@ pub fn service(config: &Config, network: &Network) -> Vec<Check> {
             "is the service running, its address right, and does remote.ca_file vouch for it? Until it answers the models \
              of this computer are used, if it has any",
         ),
-        Err(Unanswered::Refused(why)) => {
-            Check::fail(NAME, format!("{url}: {why}"), "is it a waywarden service, and remote.token_file the token of it?")
-        }
+        Err(Unanswered::Refused(why)) => Check::fail(
+            NAME,
+            format!("{url}: {why}"),
+            "is it a waywarden service, and remote.token_file the token of it?",
+        ),
     };
     vec![files.check("no files of its own"), check]
 }
