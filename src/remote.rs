@@ -39,11 +39,7 @@ pub fn connect(
     wake: &Wake,
     engines: &mut Engines,
 ) -> Result<Option<Connected>, Failure> {
-    let enabled = |role: &JobRole| match role {
-        JobRole::Segmentation => config.segmentation.enabled,
-        JobRole::Detection => config.detection.enabled,
-    };
-    let roles: BTreeSet<JobRole> = config.remote.roles.iter().copied().filter(enabled).collect();
+    let roles = roles(config);
     if config.remote.url.is_empty() || roles.is_empty() {
         return Ok(None);
     }
@@ -60,6 +56,15 @@ pub fn connect(
         engines.loaded.insert(role, std::sync::Arc::new(remote.model(role, models.as_ref(), local)));
     }
     Ok(Some(Connected { remote, inlet, alone }))
+}
+
+/// What the service is to compute: of its roles those that are enabled.
+pub fn roles(config: &Config) -> BTreeSet<JobRole> {
+    let enabled = |role: &JobRole| match role {
+        JobRole::Segmentation => config.segmentation.enabled,
+        JobRole::Detection => config.detection.enabled,
+    };
+    config.remote.roles.iter().copied().filter(enabled).collect()
 }
 
 /// Asks the service of the config what it computes, once.

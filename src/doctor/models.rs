@@ -91,8 +91,10 @@ fn pace(
     if advise(&demands, threads) != Advice::Kept {
         // Only now the others are worth the time that measuring them takes.
         for (role, demand) in &mut demands {
-            let names = FAST.into_iter().filter(|(of, _)| of == role).flat_map(|(_, names)| names);
-            let others = names.filter(|name| **name != demand.now.model);
+            let names = FAST.into_iter().find(|(of, _)| of == role).map_or(&[][..], |(_, names)| names);
+            // Of a model that is one of them, those that are quicker.
+            let quicker = names.iter().position(|name| *name == demand.now.model).map_or(0, |at| at + 1);
+            let others = names.iter().skip(quicker);
             demand.others = others.map(|name| other(config, folder, picture, *role, name)).collect();
         }
     }

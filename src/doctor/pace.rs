@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use waywarden_components::prelude::JobRole;
 
 /// The part of the time of its threads that models may take: the rest is for decoding, recording, and hot days.
 pub const SHARE: f64 = 0.8;
 
 /// A model, and how long it takes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// Its name.
     pub model: String,
@@ -47,8 +46,7 @@ impl Threads {
 }
 
 /// What would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "advice", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Advice {
     /// The rates are kept.
     Kept,

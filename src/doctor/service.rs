@@ -17,6 +17,10 @@ pub fn service(config: &Config, network: &Network) -> Vec<Check> {
     if wanted.url.is_empty() {
         return vec![Check::ok("remote", "models are computed on this computer: remote.url is empty")];
     }
+    let roles = remote::roles(config);
+    if roles.is_empty() {
+        return vec![Check::ok("remote", "nobody is asked: what remote.roles names is not enabled")];
+    }
     let answer = match remote::try_out(config, network) {
         Ok(answer) => answer,
         Err(failure) => return vec![Check::failure("remote", &failure)],
@@ -34,8 +38,8 @@ pub fn service(config: &Config, network: &Network) -> Vec<Check> {
             let each =
                 models.models.iter().map(|(role, model)| format!("{role} by {} on {}", model.name, model.engine));
             let found = format!("{url}: {}", each.collect::<Vec<_>>().join(", "));
-            let lacks: Vec<String> =
-                wanted.roles.iter().filter(|role| !models.models.contains_key(role)).map(ToString::to_string).collect();
+            let lacks = roles.iter().filter(|role| !models.models.contains_key(*role));
+            let lacks: Vec<String> = lacks.map(ToString::to_string).collect();
             if lacks.is_empty() {
                 Check::ok(NAME, found)
             } else {
