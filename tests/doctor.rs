@@ -173,7 +173,9 @@ fn the_port_of_the_server_is_free_or_has_an_owner() {
     for more in ["", "token_file = \"token\"\n"] {
         let other = tempfile::tempdir().unwrap();
         std::fs::copy(&token, other.path().join("token")).unwrap();
-        std::fs::write(other.path().join("config.toml"), http(more)).unwrap();
+        let camera = "[[camera]]\nwidth = 160\nheight = 96\nloop_frames = 5\n";
+        let listen = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n{more}");
+        std::fs::write(other.path().join("config.toml"), format!("{NO_MODELS}{listen}{camera}")).unwrap();
         let mut run = start(other.path(), &["run", "--simulate", "--config", "config.toml", "--log", "info"]);
         until("server", || {
             std::fs::read_to_string(other.path().join("stderr.txt")).ok()?.contains("listening on").then_some(())
@@ -256,8 +258,10 @@ fn the_service_answers_or_not() {
             _ => Reply::new("401 Unauthorized", &[json], b"{}"),
         }
     });
-    let remote =
-        |url: &str, more: &str| doctor(dir.path(), &nothing_but(&format!("[remote]\nurl = \"{url}\"\n{more}")));
+    let remote = |url: &str, more: &str| {
+        let rest = "[http]\nenabled = false\n[remote]";
+        doctor(dir.path(), &format!("{NOTHING}{rest}\nurl = \"{url}\"\n{more}"))
+    };
     let some = remote(&server.url, "token_file = \"token\"\nroles = [\"segmentation\"]\n").done();
     assert!(!some.out.contains("nobody-guesses"), "{some:?}");
     let some = verdict(&some);
