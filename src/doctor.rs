@@ -4,17 +4,24 @@ use std::io::{Seek, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use waywarden_components::prelude::*;
-use waywarden_systems::camera::jpeg;
 use waywarden_systems::clock::{boottime, system_utc};
-use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
-use waywarden_systems::simulate::{Drive, Scenario};
 use waywarden_systems::supervisor::Tried;
 
 use crate::config::{Config, DeviceSource};
-use crate::engines::Engines;
 use crate::failure::Failure;
 use crate::pools;
+
+mod broker;
+mod files;
+mod models;
+mod pace;
+mod server;
+mod service;
+
+pub use broker::broker;
+pub use models::models;
+pub use server::server;
+pub use service::service;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,27 +58,30 @@ pub struct Check {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub todo: Option<String>,
+    /// Lines that do it, if they are written into the config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 impl Check {
     /// As it should be.
     pub fn ok(name: &str, found: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), status: Status::Ok, found: found.into(), todo: None }
+        Self { name: name.to_owned(), status: Status::Ok, found: found.into(), todo: None, config: None }
     }
 
     /// It works, and could be better.
     pub fn warn(name: &str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), status: Status::Warn, found: found.into(), todo: Some(todo.into()) }
+        Self { name: name.to_owned(), status: Status::Warn, found: found.into(), todo: Some(todo.into()), config: None }
     }
 
     /// It does not work.
     pub fn fail(name: &str, found: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), status: Status::Fail, found: found.into(), todo: Some(todo.into()) }
+        Self { name: name.to_owned(), status: Status::Fail, found: found.into(), todo: Some(todo.into()), config: None }
     }
 
     fn failure(name: &str, failure: &Failure) -> Self {
         let hint = failure.reports.iter().find_map(|report| report.hint.clone());
-        Self { name: name.to_owned(), status: Status::Fail, found: failure.to_string(), todo: hint }
+        Self { name: name.to_owned(), status: Status::Fail, found: failure.to_string(), todo: hint, config: None }
     }
 }
 
@@ -183,54 +193,6 @@ pub fn clock() -> Check {
             "the date is not known: sessions are named by the boot",
             "a satellite receiver or a time server sets it; nothing has to be done",
         ),
-    }
-}
-
-/// Runs of a model that are timed.
-const RUNS: u32 = 3;
-
-/// Which models there are, what computes them, and how long a run takes.
-pub fn models(config: &Config, folder: Option<&Path>) -> Vec<Check> {
-    let engines = match Engines::load(config, folder, None) {
-        Ok(engines) => engines,
-        Err(failure) => return vec![Check::failure("models", &failure)],
-    };
-    let picture = match picture() {
-        Ok(picture) => Look::at(picture),
-        Err(error) => return vec![Check::fail("models", error, "please report it")],
-    };
-    let mut checks = Vec::new();
-    for (role, status) in &engines.status.roles {
-        let name = role.to_string();
-        let check = match (status, engines.loaded.get(role)) {
-            (Ok(model), Some(engine)) => {
-                let begin = boottime();
-                let failed = (0..RUNS).find_map(|_| engine.look(&picture).err());
-                let took = boottime().since(begin).as_secs_f64() * 1000.0 / f64::from(RUNS);
-                let by = &engine.identity().engine;
-                match failed {
-                    Some(reason) => Check::fail(&name, format!("{model} on {by}: {reason}"), "another model?"),
-                    None => {
-                        Check::ok(&name, format!("{model} on {by}: {took:.0} ms a run, {:.1} a second", 1000.0 / took))
-                    }
-                }
-            }
-            (Ok(model), None) => Check::fail(&name, format!("{model} was not loaded"), "please report it"),
-            (Err(reason), _) => Check::warn(&name, reason, "`waywarden models fetch` gets the default ones"),
-        };
-        checks.push(check);
-    }
-    checks
-}
-
-/// A picture like those of a camera.
-fn picture() -> Result<bytes::Bytes, String> {
-    let scenario = Scenario::built_in("motorway").ok_or("the built-in scenario is missing")?;
-    let mut camera = CameraSimulator::new(&Drive::new(&scenario, 1), CameraSettings::default())
-        .map_err(|error| error.to_string())?;
-    match camera.next().payload {
-        Payload::Frame(bytes) => jpeg::decode_rgb(&bytes).map(|_| bytes).map_err(|error| error.to_string()),
-        _ => Err("the simulated camera gives no picture".to_owned()),
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
+use waywarden_systems::inference::api::Models;
 use waywarden_systems::inference::remote::breaker::BreakerSettings;
-use waywarden_systems::inference::remote::{Remote, RemoteSettings};
-use waywarden_systems::ingress::{Inlet, Wake, channel};
+use waywarden_systems::inference::remote::{Remote, RemoteSettings, Unanswered};
+use waywarden_systems::ingress::{Inlet, Wake, channel, wake};
 
 use crate::config::Config;
 use crate::engines::Engines;
@@ -38,19 +39,11 @@ pub fn connect(
     wake: &Wake,
     engines: &mut Engines,
 ) -> Result<Option<Connected>, Failure> {
-    let enabled = |role: &JobRole| match role {
-        JobRole::Segmentation => config.segmentation.enabled,
-        JobRole::Detection => config.detection.enabled,
-    };
-    let roles: BTreeSet<JobRole> = config.remote.roles.iter().copied().filter(enabled).collect();
+    let roles = roles(config);
     if config.remote.url.is_empty() || roles.is_empty() {
         return Ok(None);
     }
-    let (outlet, inlet) = channel(StreamId::REMOTE, WAITING, DropPolicy::KeepOldest, wake.clone());
-    let remote = Remote::new(settings(config)?, network.handle()?, outlet, network.over());
-    let remote = remote.map_err(|error| {
-        Failure::bad_input(error).hint("[remote] url is like \"https://box.example:9181\"; \"\" asks nobody")
-    })?;
+    let (remote, inlet) = prepare(config, network, wake)?;
     let models = remote.greet();
     let mut alone = BTreeSet::new();
     for role in roles {
@@ -63,6 +56,33 @@ pub fn connect(
         engines.loaded.insert(role, std::sync::Arc::new(remote.model(role, models.as_ref(), local)));
     }
     Ok(Some(Connected { remote, inlet, alone }))
+}
+
+/// What the service is to compute: of its roles those that are enabled.
+pub fn roles(config: &Config) -> BTreeSet<JobRole> {
+    let enabled = |role: &JobRole| match role {
+        JobRole::Segmentation => config.segmentation.enabled,
+        JobRole::Detection => config.detection.enabled,
+    };
+    config.remote.roles.iter().copied().filter(enabled).collect()
+}
+
+/// Asks the service of the config what it computes, once.
+///
+/// # Errors
+/// When its address, token or certificates cannot be used.
+pub fn try_out(config: &Config, network: &Network) -> Result<Result<Models, Unanswered>, Failure> {
+    let (remote, _) = prepare(config, network, &wake().0)?;
+    Ok(remote.try_out())
+}
+
+fn prepare(config: &Config, network: &Network, wake: &Wake) -> Result<(Remote, Inlet), Failure> {
+    let (outlet, inlet) = channel(StreamId::REMOTE, WAITING, DropPolicy::KeepOldest, wake.clone());
+    let remote = Remote::new(settings(config)?, network.handle()?, outlet, network.over());
+    let remote = remote.map_err(|error| {
+        Failure::bad_input(error).hint("[remote] url is like \"https://box.example:9181\"; \"\" asks nobody")
+    })?;
+    Ok((remote, inlet))
 }
 
 fn settings(config: &Config) -> Result<RemoteSettings, Failure> {

@@ -203,18 +203,23 @@ fn host_name() -> String {
 }
 
 /// The password: from a file, or from a systemd credential of that name.
-fn password(mqtt: &Mqtt) -> Result<String, Failure> {
-    let name = &mqtt.password_file;
-    if name.is_empty() {
+pub(crate) fn password(mqtt: &Mqtt) -> Result<String, Failure> {
+    if mqtt.password_file.is_empty() {
         return Ok(String::new());
     }
+    let text = read("password_file", &password_file(mqtt))?;
+    let text = String::from_utf8(text).map_err(|_| Failure::bad_input("mqtt.password_file: it is no UTF-8"))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Where the password is.
+pub(crate) fn password_file(mqtt: &Mqtt) -> PathBuf {
+    let name = &mqtt.password_file;
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
         .filter(|_| !name.contains('/'))
         .map(|folder| Path::new(&folder).join(name))
         .filter(|path| path.exists());
-    let text = read("password_file", &credential.unwrap_or_else(|| PathBuf::from(name)))?;
-    let text = String::from_utf8(text).map_err(|_| Failure::bad_input("mqtt.password_file: it is no UTF-8"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    credential.unwrap_or_else(|| PathBuf::from(name))
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, Failure> {
@@ -222,7 +227,7 @@ fn read(key: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Whom to trust, and how the vehicle proves who it is.
-fn trust(mqtt: &Mqtt) -> Result<Arc<ClientConfig>, Failure> {
+pub(crate) fn trust(mqtt: &Mqtt) -> Result<Arc<ClientConfig>, Failure> {
     let wrong = |key: &str, what: String| Failure::bad_input(format!("mqtt.{key}: {what}"));
     let mut roots = RootCertStore::empty();
     if mqtt.ca_file.is_empty() {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::config::Config;
 use crate::doctor::{self, Check, Status};
 use crate::failure::{Code, Failure};
+use crate::network::Network;
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
@@ -82,6 +83,16 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     for check in doctor::threads(&config) {
         said.say(check)?;
     }
+    let network = Network::new(1);
+    for check in doctor::server(&config) {
+        said.say(check)?;
+    }
+    for check in doctor::broker(&config, &network) {
+        said.say(check)?;
+    }
+    for check in doctor::service(&config, &network) {
+        said.say(check)?;
+    }
     said.end()
 }
 
@@ -97,6 +108,9 @@ impl Said<'_> {
             writeln!(self.out, "{:<5} {:<12} {}", check.status.name(), check.name, check.found)?;
             if let Some(todo) = &check.todo {
                 writeln!(self.out, "{:<5} {:<12} {todo}", "", "")?;
+            }
+            for line in check.config.iter().flat_map(|config| config.lines()) {
+                writeln!(self.out, "{:<5} {:<12}     {line}", "", "")?;
             }
             self.out.flush()?;
         }

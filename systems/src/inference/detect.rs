@@ -1,4 +1,5 @@
-//! Reading the output of object detectors (YOLOX, arXiv:2107.08430).
+//! Reading the output of object detectors. Each network has a file of its own; what they have in common is here: when a
+//! box is believed, where it lies in the frame, and which of several is kept.
 
 use serde::{Deserialize, Serialize};
 use waywarden_components::perception::{Detection, ObjectClass};
@@ -6,14 +7,12 @@ use waywarden_components::perception::{Detection, ObjectClass};
 use crate::inference::InferenceError;
 use crate::inference::prepare::{InputSpec, Placement};
 
+pub mod fastestdet;
+pub mod nanodet;
+pub mod yolox;
+
 /// Classes of COCO.
 pub const CLASSES: usize = 80;
-
-/// Numbers for each cell: centre x, y, width, height, objectness, classes.
-pub const COLUMNS: usize = 5 + CLASSES;
-
-/// Pixels of the input for a cell of each of the network's grids, in the order of the output.
-pub const STRIDES: [u32; 3] = [8, 16, 32];
 
 /// Most boxes that are kept of one frame: the best.
 pub const MAX_BOXES: usize = 256;
@@ -42,72 +41,88 @@ impl Thresholds {
     }
 }
 
-/// Shape of the output: one picture, the cells of all grids, [`COLUMNS`] numbers each.
-pub fn output_shape(spec: &InputSpec) -> [usize; 3] {
-    let cells = |stride| (spec.width / stride) as usize * (spec.height / stride) as usize;
-    [1, STRIDES.into_iter().map(cells).sum(), COLUMNS]
+/// What was looked at, and how: everything that is needed to read an output, but for the output.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The network's input.
+    pub spec: &'a InputSpec,
+    /// Where in the input the frame lies.
+    pub place: &'a Placement,
+    /// Width and height of the frame in its own pixels.
+    pub frame: (u32, u32),
+    /// When a box is believed.
+    pub thresholds: &'a Thresholds,
 }
 
-/// The boxes in the output, best first, in pixels of a frame of `frame` (width, height) pixels, cut at its edges.
-///
-/// The network gives for each cell an offset from the cell's corner in cells, the logarithm of the size in cells, and
-/// probabilities. Each cell counts for its likeliest class; then the weaker of two boxes of one class that overlap is
-/// dropped. Boxes of equal score are ordered by left edge, top edge and class.
-///
-/// # Errors
-///
-/// [`InferenceError::Shape`] when there are fewer or more numbers, [`InferenceError::NotFinite`] when one is none or
-/// gives a box without end, [`InferenceError::NoProbability`] when a probability is above 1.
-pub fn decode(
-    output: &[f32],
-    spec: &InputSpec,
-    place: &Placement,
-    frame: (u32, u32),
-    thresholds: &Thresholds,
-) -> Result<Vec<Detection>, InferenceError> {
-    let shape = output_shape(spec);
-    if output.len() != shape.iter().product::<usize>() {
-        let expected = format!("{shape:?}");
-        return Err(InferenceError::Shape { output: 0, found: vec![output.len()], expected });
+impl View<'_> {
+    /// What a cell says, as it lies in the frame. `left`, `top`, `width` and `height` are in pixels of the input.
+    ///
+    /// # Errors
+    ///
+    /// [`InferenceError::NotFinite`] of `output` when the box has no end.
+    fn candidate(
+        &self,
+        output: usize,
+        class: u16,
+        score: f32,
+        [left, top, width, height]: [f32; 4],
+    ) -> Result<Detection, InferenceError> {
+        let (left, top) = (left - self.place.left as f32, top - self.place.top as f32);
+        let across = self.frame.0 as f32 / self.place.width as f32;
+        let down = self.frame.1 as f32 / self.place.height as f32;
+        let found = Detection {
+            class: ObjectClass::from_coco(class),
+            score,
+            left: left * across,
+            top: top * down,
+            width: width * across,
+            height: height * down,
+        };
+        let finite = [found.left, found.top, found.width, found.height].iter().all(|v| v.is_finite());
+        finite.then_some(found).ok_or(InferenceError::NotFinite { output })
     }
-    if !output.iter().all(|v| v.is_finite()) {
-        return Err(InferenceError::NotFinite { output: 0 });
+
+    /// What is kept of them, best first and cut at the edges of the frame. The weaker of two boxes of one class that
+    /// overlap is dropped. Boxes of equal score are ordered by left edge, top edge and class.
+    fn keep(&self, mut candidates: Vec<Detection>) -> Vec<Detection> {
+        candidates.sort_by(best_first);
+        let kept = keep_strongest(candidates, self.thresholds.overlap);
+        let mut boxes: Vec<_> = kept.into_iter().filter_map(|detection| cut(detection, self.frame)).collect();
+        // Once more: boxes that differed only outside the frame may have changed places.
+        boxes.sort_by(best_first);
+        boxes.truncate(MAX_BOXES);
+        boxes
     }
-    let mut candidates = Vec::new();
-    for (cell, numbers) in cells(spec).zip(output.chunks_exact(COLUMNS)) {
-        let (class, probability) = likeliest(&numbers[5..]);
-        let score = numbers[4] * probability;
-        if score < thresholds.score {
-            continue;
-        }
-        if numbers[4] > 1.0 || probability > 1.0 {
-            return Err(InferenceError::NoProbability { output: 0 });
-        }
-        let candidate = in_frame(numbers, cell, place, frame, class, score);
-        if ![candidate.left, candidate.top, candidate.width, candidate.height].iter().all(|v| v.is_finite()) {
-            return Err(InferenceError::NotFinite { output: 0 });
-        }
-        candidates.push(candidate);
-    }
-    candidates.sort_by(best_first);
-    let kept = keep_strongest(candidates, thresholds.overlap);
-    let mut boxes: Vec<_> = kept.into_iter().filter_map(|detection| cut(detection, frame)).collect();
-    // Once more: boxes that differed only outside the frame may have changed places.
-    boxes.sort_by(best_first);
-    boxes.truncate(MAX_BOXES);
-    Ok(boxes)
 }
 
-/// Column, row and stride of every cell, in the order of the output.
-fn cells(spec: &InputSpec) -> impl Iterator<Item = (u32, u32, u32)> {
-    let (width, height) = (spec.width, spec.height);
-    STRIDES.into_iter().flat_map(move |stride| {
-        (0..height / stride).flat_map(move |y| (0..width / stride).map(move |x| (x, y, stride)))
-    })
+/// Sees to it that there are as many outputs as shapes, as many numbers in each as its shape has, and that each is one.
+fn check(outputs: &[Vec<f32>], shapes: &[Vec<usize>]) -> Result<(), InferenceError> {
+    for (output, shape) in shapes.iter().enumerate() {
+        let numbers = outputs.get(output).map_or(&[][..], Vec::as_slice);
+        if numbers.len() != shape.iter().product::<usize>() {
+            let expected = format!("{shape:?}");
+            return Err(InferenceError::Shape { output, found: vec![numbers.len()], expected });
+        }
+        if !numbers.iter().all(|v| v.is_finite()) {
+            return Err(InferenceError::NotFinite { output });
+        }
+    }
+    Ok(())
+}
+
+/// Cells of a grid of one stride, in its order: column and row, row by row.
+fn grid(spec: &InputSpec, stride: u32) -> impl Iterator<Item = (u32, u32)> {
+    let (columns, rows) = (spec.width / stride, spec.height / stride);
+    (0..rows).flat_map(move |y| (0..columns).map(move |x| (x, y)))
+}
+
+/// How many cells a grid has.
+fn cells(spec: &InputSpec, stride: u32) -> usize {
+    (spec.width / stride) as usize * (spec.height / stride) as usize
 }
 
 /// The class with the highest probability; the first of several.
-fn likeliest(probabilities: &[f32]) -> (u16, f32) {
+fn likeliest<'a>(probabilities: impl IntoIterator<Item = &'a f32>) -> (u16, f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (class, &probability) in (0u16..).zip(probabilities) {
         if probability > best.1 {
@@ -115,30 +130,6 @@ fn likeliest(probabilities: &[f32]) -> (u16, f32) {
         }
     }
     best
-}
-
-fn in_frame(
-    numbers: &[f32],
-    (x, y, stride): (u32, u32, u32),
-    place: &Placement,
-    frame: (u32, u32),
-    class: u16,
-    score: f32,
-) -> Detection {
-    let stride = stride as f32;
-    // `libm`, because the system's exponential differs from system to system.
-    let (width, height) = (libm::expf(numbers[2]) * stride, libm::expf(numbers[3]) * stride);
-    let left = (numbers[0] + x as f32) * stride - width / 2.0 - place.left as f32;
-    let top = (numbers[1] + y as f32) * stride - height / 2.0 - place.top as f32;
-    let (across, down) = (frame.0 as f32 / place.width as f32, frame.1 as f32 / place.height as f32);
-    Detection {
-        class: ObjectClass::from_coco(class),
-        score,
-        left: left * across,
-        top: top * down,
-        width: width * across,
-        height: height * down,
-    }
 }
 
 pub(crate) fn best_first(a: &Detection, b: &Detection) -> std::cmp::Ordering {
@@ -182,145 +173,4 @@ fn cut(detection: Detection, (width, height): (u32, u32)) -> Option<Detection> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "makes a test signal, of which the last bits do not matter")]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::inference::prepare::{Colour, Layout, Range};
-
-    const SPEC: InputSpec = InputSpec {
-        width: 64,
-        height: 32,
-        layout: Layout::LetterboxedTopLeft,
-        colour: Colour::Bgr,
-        range: Range::Byte,
-    };
-    /// Twice the input's size, so coordinates double.
-    const FRAME: (u32, u32) = (128, 64);
-    const CAR: usize = 2;
-    const TRUCK: usize = 7;
-
-    /// An output in which nothing is seen. Cells: 8x4 of stride 8, 4x2 of 16, 2x1 of 32.
-    fn nothing() -> Vec<f32> {
-        vec![0.0; 42 * COLUMNS]
-    }
-
-    fn put(output: &mut [f32], cell: usize, x: f32, y: f32, size: f32, class: usize, score: f32) {
-        let numbers = &mut output[cell * COLUMNS..(cell + 1) * COLUMNS];
-        numbers[..5].copy_from_slice(&[x, y, size.ln(), size.ln(), 0.9]);
-        numbers[5 + class] = score / 0.9;
-    }
-
-    fn boxes(output: &[f32]) -> Vec<Detection> {
-        decode(output, &SPEC, &Placement::of(FRAME.0, FRAME.1, &SPEC), FRAME, &Thresholds::default()).unwrap()
-    }
-
-    fn corners(d: &Detection) -> [i32; 4] {
-        [d.left, d.top, d.width, d.height].map(|v| v.round() as i32)
-    }
-
-    #[test]
-    fn the_shape_follows_from_the_grids() {
-        assert_eq!(output_shape(&SPEC), [1, 42, 85]);
-        assert_eq!(output_shape(&InputSpec { width: 416, height: 416, ..SPEC }), [1, 3549, 85]);
-    }
-
-    #[test]
-    fn boxes_come_back_in_pixels_of_the_frame() {
-        let mut output = nothing();
-        put(&mut output, 8 + 2, 0.5, 0.5, 1.0, CAR, 0.6); // stride 8, column 2, row 1: centre (20, 12), 8 wide
-        put(&mut output, 32 + 5, 0.0, 0.5, 1.0, 0, 0.7); // stride 16, column 1, row 1: centre (16, 24), 16 wide
-        let found = boxes(&output);
-        assert_eq!(found.iter().map(|d| d.class).collect::<Vec<_>>(), [ObjectClass::Person, ObjectClass::Car]);
-        assert_eq!(corners(&found[0]), [16, 32, 32, 32]);
-        assert_eq!(corners(&found[1]), [32, 16, 16, 16]);
-        assert!((found[1].score - 0.6).abs() < 1e-6);
-    }
-
-    #[test]
-    fn overlapping_boxes_of_a_class_are_dropped_others_kept() {
-        let mut output = nothing();
-        put(&mut output, 9, 0.5, 0.5, 2.0, CAR, 0.5);
-        put(&mut output, 10, -0.4, 0.5, 2.0, CAR, 0.6); // almost the same box, stronger
-        put(&mut output, 11, -1.5, 0.5, 2.0, TRUCK, 0.4); // the same box, another class
-        put(&mut output, 13, 0.5, 0.5, 2.0, CAR, 0.3); // elsewhere
-        let scores: Vec<_> = boxes(&output).iter().map(|d| (d.class, (d.score * 10.0).round() as i32)).collect();
-        assert_eq!(scores, [(ObjectClass::Car, 6), (ObjectClass::Truck, 4), (ObjectClass::Car, 3)]);
-    }
-
-    #[test]
-    fn weak_boxes_are_left_out_and_edges_cut() {
-        let mut output = nothing();
-        put(&mut output, 0, 0.0, 0.0, 2.0, CAR, 0.8); // centre (0, 0): three quarters lie outside
-        put(&mut output, 20, 0.5, 0.5, 2.0, CAR, 0.24);
-        put(&mut output, 15, 9.0, 0.0, 1.0, CAR, 0.8); // beyond the right edge
-        let found = boxes(&output);
-        assert_eq!(found.iter().map(corners).collect::<Vec<_>>(), [[0, 0, 16, 16]]);
-    }
-
-    #[test]
-    fn equal_scores_are_ordered_by_place_and_class() {
-        let mut output = nothing();
-        put(&mut output, 5, 0.5, 0.5, 0.5, CAR, 0.5);
-        put(&mut output, 2, 0.5, 0.5, 0.5, TRUCK, 0.5);
-        put(&mut output, 3, -0.5, 0.5, 0.5, CAR, 0.5);
-        put(&mut output, 26, 0.5, 0.5, 0.5, CAR, 0.5);
-        let order: Vec<_> = boxes(&output).iter().map(|d| (d.left as i32, d.top as i32, d.class)).collect();
-        let mut sorted = order.clone();
-        sorted.sort();
-        assert_eq!(order, sorted);
-        assert_eq!(order.len(), 4);
-    }
-
-    #[test]
-    fn nonsense_is_an_error() {
-        let place = Placement::of(FRAME.0, FRAME.1, &SPEC);
-        let decode = |output: &[f32]| decode(output, &SPEC, &place, FRAME, &Thresholds::default());
-        assert!(matches!(decode(&nothing()[1..]), Err(InferenceError::Shape { output: 0, .. })));
-        let mut output = nothing();
-        output[77] = f32::NAN;
-        assert_eq!(decode(&output), Err(InferenceError::NotFinite { output: 0 }));
-        let mut output = nothing();
-        put(&mut output, 0, 0.5, 0.5, 1.0, CAR, 0.8);
-        output[2] = 1000.0; // finite, but the width is not
-        assert_eq!(decode(&output), Err(InferenceError::NotFinite { output: 0 }));
-        put(&mut output, 0, 0.5, 0.5, 1.0, CAR, 1.8);
-        assert_eq!(decode(&output), Err(InferenceError::NoProbability { output: 0 }));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn whatever_a_network_says_gives_an_error_or_boxes_in_the_frame_best_first(
-            numbers in prop::collection::vec((0usize..42 * COLUMNS, prop_oneof![-3.0f32..3.0, any::<f32>()]), 0..200),
-            level in 0.0f32..1.0,
-        ) {
-            let mut output = vec![level; 42 * COLUMNS];
-            for (at, number) in numbers {
-                output[at] = number;
-            }
-            let place = Placement::of(FRAME.0, FRAME.1, &SPEC);
-            if let Ok(boxes) = decode(&output, &SPEC, &place, FRAME, &Thresholds::default()) {
-                for d in &boxes {
-                    prop_assert!(d.left >= 0.0 && d.top >= 0.0 && d.width > 0.0 && d.height > 0.0, "{d:?}");
-                    prop_assert!(d.left + d.width <= 128.001 && d.top + d.height <= 64.001, "{d:?}");
-                    prop_assert!((0.25..=1.0).contains(&d.score), "{d:?}");
-                }
-                prop_assert!(boxes.is_sorted_by(|a, b| best_first(a, b).is_le()));
-            }
-        }
-    }
-
-    #[test]
-    fn as_many_boxes_as_cells_are_bounded() {
-        let big = InputSpec { width: 416, height: 416, ..SPEC };
-        let mut output = vec![0.0; 3549 * COLUMNS];
-        for cell in 0..3549 {
-            put(&mut output, cell, 0.5, 0.5, 0.1, CAR, 0.5);
-        }
-        let place = Placement::of(416, 416, &big);
-        let found = decode(&output, &big, &place, (416, 416), &Thresholds::default()).unwrap();
-        assert_eq!(found.len(), MAX_BOXES);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use waywarden_components::job::{Crop, JobOutput, JobRole};
 
 use crate::camera::jpeg::RgbPicture;
-use crate::inference::detect::{self, Thresholds};
+use crate::inference::detect::{Thresholds, View, fastestdet, nanodet, yolox};
 use crate::inference::engine::{Engine, Graph, Output, Port, unpanicked};
 use crate::inference::prepare::{InputSpec, prepare};
 use crate::inference::{Inference, InferenceError, ModelIdentity, segment, views};
@@ -19,6 +19,10 @@ pub enum Decoder {
     TwinlitenetPlus,
     /// YOLOX: cells of three grids, 80 classes of COCO.
     Yolox,
+    /// NanoDet: classes of three grids, then edges of the same as distributions, 80 classes of COCO.
+    Nanodet,
+    /// FastestDet: planes of one grid, 80 classes of COCO.
+    Fastestdet,
 }
 
 impl Decoder {
@@ -26,14 +30,16 @@ impl Decoder {
     pub fn role(self) -> JobRole {
         match self {
             Self::Twinlitenet | Self::TwinlitenetPlus => JobRole::Segmentation,
-            Self::Yolox => JobRole::Detection,
+            Self::Yolox | Self::Nanodet | Self::Fastestdet => JobRole::Detection,
         }
     }
 
     fn output_shapes(self, input: &InputSpec) -> Vec<Vec<usize>> {
-        match self.role() {
-            JobRole::Segmentation => vec![segment::output_shape(input).to_vec(); 2],
-            JobRole::Detection => vec![detect::output_shape(input).to_vec()],
+        match self {
+            Self::Twinlitenet | Self::TwinlitenetPlus => vec![segment::output_shape(input).to_vec(); 2],
+            Self::Yolox => yolox::output_shapes(input),
+            Self::Nanodet => nanodet::output_shapes(input),
+            Self::Fastestdet => fastestdet::output_shapes(input),
         }
     }
 }
@@ -158,22 +164,22 @@ impl Inference for Network {
 impl Network {
     /// One look at all of a picture.
     fn infer_view(&self, picture: &RgbPicture, thresholds: &Thresholds) -> Result<JobOutput, InferenceError> {
-        let spec = &self.spec.input;
+        let NetworkSpec { input: spec, decoder, .. } = &self.spec;
         let (input, place) = prepare(picture, spec)?;
         let outputs = self.run(input)?;
-        match (self.role(), &outputs[..]) {
-            (JobRole::Segmentation, [drivable, lines]) => {
-                segment::decode([drivable, lines], spec, &place).map(JobOutput::Segmentation)
-            }
-            (JobRole::Detection, [output]) => {
-                let frame = (picture.width, picture.height);
-                detect::decode(output, spec, &place, frame, thresholds).map(JobOutput::Detections)
-            }
-            // `run` gives as many as the decoder has.
-            (role, _) => {
-                let reason = format!("{} outputs are not those of a {role}", outputs.len());
-                Err(InferenceError::Runtime { model: self.identity.name.clone(), reason })
-            }
+        let view = View { spec, place: &place, frame: (picture.width, picture.height), thresholds };
+        match decoder {
+            Decoder::Twinlitenet | Decoder::TwinlitenetPlus => match &outputs[..] {
+                [drivable, lines] => segment::decode([drivable, lines], spec, &place).map(JobOutput::Segmentation),
+                // `run` gives as many as the decoder has.
+                others => {
+                    let reason = format!("{} outputs are not those of a {}", others.len(), self.role());
+                    Err(InferenceError::Runtime { model: self.identity.name.clone(), reason })
+                }
+            },
+            Decoder::Yolox => yolox::decode(&outputs, &view).map(JobOutput::Detections),
+            Decoder::Nanodet => nanodet::decode(&outputs, &view).map(JobOutput::Detections),
+            Decoder::Fastestdet => fastestdet::decode(&outputs, &view).map(JobOutput::Detections),
         }
     }
 }

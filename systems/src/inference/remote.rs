@@ -75,6 +75,17 @@ enum Refusal {
     Picture(String),
 }
 
+/// Why a service does not say what it computes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// It cannot be reached, or not in time: it may come back.
+    #[error("{0}")]
+    Unreached(String),
+    /// It is there, and does not do what it should.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// What was asked, for whoever wants to know. Outside the world.
 #[derive(Debug, Default)]
 pub struct RemoteStats {
@@ -141,6 +152,14 @@ impl Remote {
                 None
             }
         }
+    }
+
+    /// Asks what it computes, once, and tells nobody: for who wants to know before a drive.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn try_out(&self) -> Result<Models, Unanswered> {
+        self.wait(self.0.ask_models())
     }
 
     /// The model of a role, which `local` stands in for.
@@ -223,6 +242,12 @@ impl Remote {
     }
 }
 
+impl From<String> for Unanswered {
+    fn from(reason: String) -> Self {
+        Self::Unreached(reason)
+    }
+}
+
 impl From<String> for Refusal {
     fn from(reason: String) -> Self {
         Self::Failed(reason)
@@ -258,14 +283,19 @@ impl Shared {
 
     /// Asks what it computes: the question that costs nothing.
     async fn models(&self) -> Result<Models, String> {
+        self.ask_models().await.map_err(|unanswered| unanswered.to_string())
+    }
+
+    async fn ask_models(&self) -> Result<Models, Unanswered> {
         let asked = async {
             let response = self.request(self.client.get(self.path("v1/models"))).send().await.map_err(broken)?;
             api::parse_models(&body(accept(response)?).await?).map_err(|error| Refusal::Failed(error.to_string()))
         };
         match tokio::time::timeout(GREETING.min(self.settings.timeout), asked).await {
             Ok(Ok(models)) => Ok(models),
-            Ok(Err(Refusal::Broken(reason) | Refusal::Failed(reason) | Refusal::Picture(reason))) => Err(reason),
-            Err(_) => Err("no answer in time".to_owned()),
+            Ok(Err(Refusal::Broken(reason))) => Err(Unanswered::Unreached(reason)),
+            Ok(Err(Refusal::Failed(reason) | Refusal::Picture(reason))) => Err(Unanswered::Refused(reason)),
+            Err(_) => Err(Unanswered::Unreached("no answer in time".to_owned())),
         }
     }
 

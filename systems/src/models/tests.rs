@@ -89,7 +89,8 @@ fn the_preferred_model_is_found_and_a_missing_one_explained() {
     assert_eq!(
         missing,
         format!(
-            "no detection model: looked for yolox_nano.onnx, yolox_nano_reexport.onnx {place}; \
+            "no detection model: looked for yolox_nano.onnx, yolox_nano_reexport.onnx, nanodet_m.onnx, \
+             fastestdet.onnx {place}; \
              get it with `waywarden models fetch`, or pass --models DIR"
         )
     );

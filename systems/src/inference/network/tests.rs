@@ -243,7 +243,7 @@ fn engines_agree_on_real_pictures() {
         return;
     }
     let manifest = crate::models::Manifest::built_in().unwrap();
-    let models: Vec<_> = ["twinlitenet", "yolox_nano"]
+    let models: Vec<_> = ["twinlitenet", "yolox_nano", "nanodet_m", "fastestdet"]
         .into_iter()
         .map(|name| manifest.models.iter().find(|model| model.name == name).unwrap())
         .map(|entry| (entry, std::fs::read(entry.locate(&[data.join("models")]).unwrap()).unwrap()))
