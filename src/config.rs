@@ -28,7 +28,7 @@ pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel, Model, Record,
-    Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice,
+    Replay, Segmentation, Simulation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
 };
 
 /// The largest config file that is read, in bytes.

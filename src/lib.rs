@@ -29,6 +29,8 @@ pub mod engines;
 #[cfg(not(fuzzing))]
 pub mod failure;
 #[cfg(not(fuzzing))]
+pub mod hearing;
+
 pub mod http;
 #[cfg(not(fuzzing))]
 pub mod inference_service;

@@ -4,3 +4,4 @@
 //! `serde`, so that whoever holds it can be restored, and goes on bit for bit.
 
 pub mod road_plane;
+pub mod score;

@@ -1,0 +1,3 @@
+//! How good what was found is, against what is known to be true.
+
+pub mod speech;
