@@ -73,7 +73,7 @@ pub struct Voice {
     /// Where the first window of speech of the utterance in progress began.
     #[serde(default)]
     pub speech_from: Option<Mono>,
-    /// Where the last one ended so far.
+    /// Where the last window above the upper threshold ended so far.
     #[serde(default)]
     pub speech_until: Option<Mono>,
 }
@@ -104,7 +104,7 @@ pub struct Utterance {
     /// Where its first window of speech began: behind the pre-roll.
     #[serde(default)]
     pub speech_from: Mono,
-    /// Where its last window of speech ended: before the hang-over.
+    /// Where its last window above the upper threshold ended: before the hang-over.
     #[serde(default)]
     pub speech_until: Mono,
 }
