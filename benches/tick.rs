@@ -160,6 +160,7 @@ impl Bench {
             arrivals: Arrivals::new(ArrivalMode::Recorded, measured.clone()),
             runner: JobRunner::new(Default::default(), None, measured),
             models: ModelStatus::default(),
+            hearing: Default::default(),
             remote: None,
         };
         let mut app = app::build(&config, &streams, parts);

@@ -24,11 +24,12 @@ use waywarden_systems::replay::Prepared;
 use waywarden_systems::retire::RetirePlugin;
 use waywarden_systems::settings::{Apply, SettingsPlugin};
 use waywarden_systems::tick::{Stages, TickPlugin};
-use waywarden_systems::voice::VoicePlugin;
 use waywarden_systems::voice::endpoint::VoiceSettings;
+use waywarden_systems::voice::{Detectors, VoicePlugin};
 use waywarden_systems::warnings::WarningPlugin;
 
 use crate::config::{Config, DetectionCrop, LaneFallback};
+use crate::hearing::Hearing;
 use crate::uplink;
 
 /// What a run is made of.
@@ -43,6 +44,8 @@ pub struct Parts {
     pub runner: JobRunner,
     /// Which models can be run.
     pub models: ModelStatus,
+    /// What listens for speech.
+    pub hearing: Hearing,
     /// The roles that a service alone computes, if there is a service.
     pub remote: Option<BTreeSet<JobRole>>,
 }
@@ -60,7 +63,9 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     app.add_plugins((commands, uplink::plugin(config, streams)));
     app.insert_resource(Door { source: parts.source, arrivals: parts.arrivals })
         .insert_resource(parts.runner)
-        .insert_resource(parts.models);
+        .insert_resource(parts.models)
+        .insert_resource(Detectors::new(parts.hearing.choice))
+        .insert_resource(parts.hearing.status);
     devices::spawn(app.world_mut(), streams);
     if let Some(alone) = parts.remote {
         devices::spawn_remote(app.world_mut(), alone);
@@ -128,7 +133,7 @@ fn voice(config: &Config) -> VoicePlugin {
     let settings = VoiceSettings {
         enter: voice.enter as f32,
         exit: voice.exit as f32,
-        enter_windows: voice.enter_windows,
+        enter_ms: voice.enter_windows.saturating_mul(16),
         hang_over_ms: voice.hang_over_ms,
         pre_roll_ms: voice.pre_roll_ms,
         max_utterance_s: voice.max_utterance_s,
@@ -175,6 +180,7 @@ impl Parts {
             arrivals: Arrivals::new(ArrivalMode::Recorded, stages.clone()),
             runner: JobRunner::new(Default::default(), None, stages),
             models: ModelStatus::default(),
+            hearing: Hearing::default(),
             remote: None,
         }
     }

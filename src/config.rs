@@ -31,7 +31,7 @@ pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
-    Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice,
+    Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
 };
 pub use simulation::{Errors, Perceive, Pictures, Simulation};
 

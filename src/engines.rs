@@ -53,7 +53,7 @@ impl Engines {
             return Ok(engines);
         }
         let engine = match recorded {
-            Some(models) => again(models, config),
+            Some(models) => again(models.values().find_map(|model| EngineKind::of(&model.engine)), config),
             None => choose(config)?,
         };
         for (role, enabled, name) in wanted {
@@ -98,7 +98,7 @@ impl Engines {
 }
 
 /// The engine that the config asks for.
-fn choose(config: &Config) -> Result<Engine, Failure> {
+pub(crate) fn choose(config: &Config) -> Result<Engine, Failure> {
     const HINT: &str = "`script/bootstrap --onnxruntime` gets one; inference.engine = \"rten\" does without";
     let inference = &config.inference;
     if inference.engine == EngineChoice::Rten {
@@ -129,10 +129,10 @@ fn choose(config: &Config) -> Result<Engine, Failure> {
 
 /// The engine that a session was recorded with, or, if it was not run, that its config asks for, if it is here. Another
 /// one is a difference to be told, and no reason to end: the session may come from another computer.
-fn again(recorded: &BTreeMap<JobRole, ModelInfo>, config: &Config) -> Engine {
+pub(crate) fn again(recorded: Option<EngineKind>, config: &Config) -> Engine {
     let inference = &config.inference;
     let asked = (inference.engine == EngineChoice::Rten).then_some(EngineKind::Rten);
-    let kind = recorded.values().find_map(|model| EngineKind::of(&model.engine)).or(asked);
+    let kind = recorded.or(asked);
     if kind == Some(EngineKind::Rten) {
         return Engine::Rten;
     }

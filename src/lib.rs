@@ -31,6 +31,8 @@ pub mod evaluate;
 #[cfg(not(fuzzing))]
 pub mod failure;
 #[cfg(not(fuzzing))]
+pub mod hearing;
+
 pub mod http;
 #[cfg(not(fuzzing))]
 pub mod inference_service;

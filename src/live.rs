@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::failure::Failure;
+use crate::hearing::Hearing;
 use crate::http::Server;
 use crate::last_words::LastWords;
 use crate::metrics::Observed;
@@ -86,6 +87,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let LiveRun { config, reread, session, models, duration, show } = plan;
     let streams = config.streams();
     let mut engines = Engines::load(&config, models.as_deref(), None)?;
+    let hearing = Hearing::load(&config, &streams, models.as_deref(), None)?;
     let threads = &config.threads;
     let (compute, jobs, realtime) = (threads.compute as usize, threads.jobs as usize, threads.realtime);
     let control = Control::default();
@@ -101,7 +103,8 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         (remote, asked) = (Some(alone), Some(service.stats()));
     }
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
-    let info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
+    let mut info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
+    info.voice = hearing.describe();
     let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker)?.map(|(uplink, inlet)| {
         own.push(inlet.stream);
         inlets.push(inlet);
@@ -155,6 +158,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         arrivals: Arrivals::new(ArrivalMode::Live { deadlines: deadlines(&config) }, stages.clone()),
         runner: JobRunner::new(engines.loaded.clone(), Some(waker), stages.clone()),
         models: engines.status.clone(),
+        hearing,
         remote,
     };
     let mut app = app::build(&config, &streams, parts);

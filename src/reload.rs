@@ -6,11 +6,16 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// What can be changed while it runs: settings that are looked at anew in each tick. Whatever else differs needs a start.
-const CHANGEABLE: [&str; 11] = [
+const CHANGEABLE: [&str; 16] = [
     "gate.",
     "segmentation.rate_hz",
     "detection.rate_hz",
-    "voice.",
+    "voice.enter",
+    "voice.exit",
+    "voice.hang_over_ms",
+    "voice.pre_roll_ms",
+    "voice.max_utterance_s",
+    "voice.enter_windows",
     "gps_fix.",
     "health.camera_stale_s",
     "health.microphone_stale_s",

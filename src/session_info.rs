@@ -30,6 +30,7 @@ pub fn describe(
             Origin::Live => clock::system_utc().map_or(0, |utc| utc.offset_ns),
             Origin::Import | Origin::Replay => 0,
         },
+        voice: None,
     }
 }
 

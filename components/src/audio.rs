@@ -1,6 +1,7 @@
 //! Sound, speech and utterances.
 
 use bevy_ecs::component::Component;
+use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,26 @@ pub enum SpeechProbability {
     /// Not listened to yet.
     #[default]
     Pending,
-    /// One probability, 0 to 1, for each 16 ms window that ended in this chunk.
+    /// One probability, 0 to 1, for each window that ended in this chunk; [`VoiceStatus`] says how long windows are.
     Windows(Vec<f32>),
+}
+
+/// What listens for speech. From the config and the files found at start.
+#[derive(Resource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoiceStatus {
+    /// The detector: `earshot`, or the name of a model.
+    pub detector: String,
+    /// Samples of its windows.
+    pub window_samples: u32,
+    /// Why it is not the one that the config asks for. Empty if it is.
+    pub instead: String,
+}
+
+impl Default for VoiceStatus {
+    /// earshot, which is built in, with windows of 16 ms.
+    fn default() -> Self {
+        Self { detector: "earshot".into(), window_samples: 256, instead: String::new() }
+    }
 }
 
 /// What a microphone's voice detection remembers. Written by `voice::detect`.
@@ -51,6 +70,12 @@ pub struct Voice {
     pub utterances: u64,
     /// Sound heard while somebody spoke, in samples: hang-overs included, pre-rolls not.
     pub speech_samples: u64,
+    /// Where the first window of speech of the utterance in progress began.
+    #[serde(default)]
+    pub speech_from: Option<Mono>,
+    /// Where the last window above the upper threshold ended so far.
+    #[serde(default)]
+    pub speech_until: Option<Mono>,
 }
 
 /// The sound that voice detection keeps: the pre-roll while silent, the utterance while speaking.
@@ -76,6 +101,12 @@ pub struct Utterance {
     pub level_dbfs: f32,
     /// Samples cut out.
     pub samples: u64,
+    /// Where its first window of speech began: behind the pre-roll.
+    #[serde(default)]
+    pub speech_from: Mono,
+    /// Where its last window above the upper threshold ended: before the hang-over.
+    #[serde(default)]
+    pub speech_until: Mono,
 }
 
 /// The sound of an utterance: signed 16 bit little endian, 16 kHz, mono.
@@ -88,6 +119,7 @@ pub struct UtteranceAudio {
 crate::kinds! {
     AudioChunk => "audio_chunk",
     SpeechProbability => "speech_probability",
+    VoiceStatus => "voice_status",
     Voice => "voice",
     VoiceBuffer => "voice_buffer",
     Utterance => "utterance",

@@ -172,6 +172,10 @@ impl Contents {
         if info.models.is_empty() {
             writeln!(out, "  model      none")?;
         }
+        if let Some(voice) = &info.voice {
+            let hash = if voice.sha256.is_empty() { "part of the build" } else { &voice.sha256 };
+            writeln!(out, "  model      speech: {} on {} (sha256 {hash})", voice.name, voice.engine)?;
+        }
         for ((stream, kind), (count, bytes)) in &self.inputs {
             let size = if *bytes > 0 { format!(", {:.2} MB", *bytes as f64 / 1e6) } else { String::new() };
             writeln!(out, "  input      {}: {count} {kind}{size}", name(reader, *stream))?;

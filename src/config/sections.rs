@@ -236,11 +236,13 @@ pub struct Model {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Voice {
+    /// What listens.
+    pub detector: VoiceDetector,
     /// Speech probability from which somebody is taken to speak, 0 to 1.
     pub enter: f64,
     /// Speech probability below which nobody is taken to speak, 0 to 1.
     pub exit: f64,
-    /// Windows of 16 ms in a row at or above `enter` before an utterance begins.
+    /// Times of 16 ms at or above `enter` before an utterance begins, whatever the length of the detector's windows.
     pub enter_windows: u32,
     /// Milliseconds below `exit` before an utterance ends.
     pub hang_over_ms: u32,
@@ -252,8 +254,29 @@ pub struct Voice {
 
 impl Default for Voice {
     fn default() -> Self {
-        Self { enter: 0.5, exit: 0.35, enter_windows: 3, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30 }
+        Self {
+            detector: VoiceDetector::Auto,
+            enter: 0.5,
+            exit: 0.35,
+            enter_windows: 3,
+            hang_over_ms: 400,
+            pre_roll_ms: 300,
+            max_utterance_s: 30,
+        }
     }
+}
+
+/// What listens for speech.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VoiceDetector {
+    /// Silero where its file is, else earshot.
+    #[default]
+    Auto,
+    /// earshot, which is built in.
+    Earshot,
+    /// Silero, a model.
+    Silero,
 }
 
 /// How sentences of satellite receivers become fixes.

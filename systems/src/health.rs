@@ -29,6 +29,7 @@ pub struct HealthPlugin {
 
 impl Plugin for HealthPlugin {
     fn build(&self, app: &mut App) {
+        app.init_resource::<VoiceStatus>();
         app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
         let order = (Insight::Lanes, Insight::Boxes, Insight::Ego, Insight::Tracks, Insight::Warnings);
         app.configure_sets(Understand, order.chain().after(Freshening));
@@ -91,7 +92,7 @@ type Device<'a> = (
 /// Judges every device, and tells the log what has changed.
 pub fn assess(
     mut devices: Query<Device>,
-    (models, switches): (Res<ModelStatus>, Res<Switches>),
+    (models, switches, voice): (Res<ModelStatus>, Res<Switches>, Res<VoiceStatus>),
     plugin: Res<HealthPlugin>,
     clock: Res<Clock>,
     mut notices: MessageWriter<Notice>,
@@ -117,6 +118,7 @@ pub fn assess(
             .or_else(|| gate.and_then(|(_, sight)| judge_sight(sight)))
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
+            .or_else(|| if is_microphone { judge_voice(&voice) } else { None })
             .or_else(|| camera.filter(|_| !plugin.gate).and_then(judge_unseen))
             .or_else(|| camera.and_then(|camera| judge_models(camera, &models, plugin.classical_lanes)))
             .unwrap_or((FunctionState::Active, String::new()));
@@ -241,6 +243,11 @@ fn judge_range(range: &RangeState) -> Judgement {
 fn judge_unseen(camera: &Camera) -> Judgement {
     (camera.role == CameraRole::Front)
         .then(|| (FunctionState::Off, "recorded, not looked at: gate.enabled is false".to_owned()))
+}
+
+fn judge_voice(voice: &VoiceStatus) -> Judgement {
+    (!voice.instead.is_empty())
+        .then(|| (FunctionState::Degraded, format!("{} instead: {}", voice.detector, voice.instead)))
 }
 
 fn judge_models(camera: &Camera, models: &ModelStatus, classical_lanes: bool) -> Judgement {

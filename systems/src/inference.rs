@@ -11,6 +11,7 @@ pub mod prepare;
 #[cfg(not(fuzzing))]
 pub mod remote;
 pub mod segment;
+pub mod speech;
 #[cfg(test)]
 pub(crate) mod tiny_onnx;
 pub mod views;

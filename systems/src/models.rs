@@ -12,6 +12,7 @@ use crate::inference::detect::Thresholds;
 use crate::inference::engine::Engine;
 use crate::inference::network::{Decoder, Network, NetworkError, NetworkSpec};
 use crate::inference::prepare::InputSpec;
+use crate::inference::speech::SpeechNetwork;
 use crate::inference::{Inference, ModelIdentity};
 
 /// The manifest that is compiled in.
@@ -101,6 +102,22 @@ pub struct ModelEntry {
     pub sha256: Vec<String>,
 }
 
+/// A model that is known and hears whether somebody speaks. See `assets/models.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeechEntry {
+    /// What it is called in sessions and reports.
+    pub name: String,
+    /// SPDX name of the licence of its weights.
+    pub licence: String,
+    /// File names that are looked for; the first one is what a download is stored as.
+    pub files: Vec<String>,
+    /// Where it can be had.
+    pub urls: Vec<String>,
+    /// SHA-256 of the files that are accepted, in lower-case hexadecimal digits.
+    pub sha256: Vec<String>,
+}
+
 /// A user's own model, as the config names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +144,9 @@ pub struct Manifest {
     /// The models.
     #[serde(rename = "model")]
     pub models: Vec<ModelEntry>,
+    /// Those that hear whether somebody speaks.
+    #[serde(default)]
+    pub speech: Vec<SpeechEntry>,
 }
 
 /// No file of a role was found. Not an error: the app runs without, and its health says this.
@@ -182,6 +202,15 @@ impl Manifest {
             check_description(model.role, model.decoder, &model.input, &model.thresholds, &model.sha256)
                 .map_err(about)?;
         }
+        for model in &manifest.speech {
+            let about = |reason: &str| fault(format!("speech model {}: {reason}", model.name));
+            if model.files.is_empty() || model.files.iter().any(|file| !is_file_name(file)) {
+                return Err(about("files must be names, without folders"));
+            }
+            if model.sha256.is_empty() || !model.sha256.iter().all(is_hash) {
+                return Err(about("sha256 must be 64 hexadecimal digits"));
+            }
+        }
         Ok(manifest)
     }
 
@@ -209,9 +238,20 @@ impl ModelEntry {
 
     /// Its file, in the first of `dirs` that has one.
     pub fn locate(&self, dirs: &[PathBuf]) -> Option<PathBuf> {
-        let places = dirs.iter().flat_map(|dir| self.files.iter().map(move |file| dir.join(file)));
-        places.into_iter().find(|path| path.is_file())
+        locate(&self.files, dirs)
     }
+}
+
+impl SpeechEntry {
+    /// Its file, in the first of `dirs` that has one.
+    pub fn locate(&self, dirs: &[PathBuf]) -> Option<PathBuf> {
+        locate(&self.files, dirs)
+    }
+}
+
+fn locate(files: &[String], dirs: &[PathBuf]) -> Option<PathBuf> {
+    let mut places = dirs.iter().flat_map(|dir| files.iter().map(move |file| dir.join(file)));
+    places.find(|path| path.is_file())
 }
 
 /// The folders in which models are looked for, in this order: the one of the command line, `$WAYWARDEN_MODELS`, and
@@ -273,6 +313,17 @@ pub fn load_custom(model: &CustomModel, engine: &Engine, threads: usize) -> Resu
     load_checked(name, &model.path, &accepted, spec, engine, threads)
 }
 
+/// Loads a known model that hears, to be computed by `engine`.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_speech(entry: &SpeechEntry, path: &Path, engine: &Engine) -> Result<SpeechNetwork, ModelError> {
+    let (identity, bytes) = checked(entry.name.clone(), path, &entry.sha256, engine)?;
+    SpeechNetwork::load(identity, bytes, engine)
+        .map_err(|source| ModelError::Network { file: path.to_path_buf(), source })
+}
+
 fn load_checked(
     name: String,
     path: &Path,
@@ -281,16 +332,25 @@ fn load_checked(
     engine: &Engine,
     threads: usize,
 ) -> Result<Box<dyn Inference>, ModelError> {
-    let file = || path.to_path_buf();
+    let (identity, bytes) = checked(name, path, accepted, engine)?;
+    let network = Network::load(identity, bytes, spec, engine, threads)
+        .map_err(|source| ModelError::Network { file: path.to_path_buf(), source })?;
+    Ok(Box::new(network))
+}
+
+/// Reads a file that must be one of those accepted.
+fn checked(
+    name: String,
+    path: &Path,
+    accepted: &[String],
+    engine: &Engine,
+) -> Result<(ModelIdentity, Vec<u8>), ModelError> {
     let bytes = read(path)?;
     let found = format!("{:x}", Sha256::digest(&bytes));
     if !accepted.contains(&found) {
-        return Err(ModelError::WrongHash { file: file(), found, accepted: accepted.to_vec() });
+        return Err(ModelError::WrongHash { file: path.to_path_buf(), found, accepted: accepted.to_vec() });
     }
-    let identity = ModelIdentity { name, sha256: found, engine: engine.name() };
-    let network = Network::load(identity, bytes, spec, engine, threads)
-        .map_err(|source| ModelError::Network { file: file(), source })?;
-    Ok(Box::new(network))
+    Ok((ModelIdentity { name, sha256: found, engine: engine.name() }, bytes))
 }
 
 /// SHA-256 of a file, in lower-case hexadecimal digits.
@@ -324,11 +384,14 @@ fn check_description(
     if decoder.role() != role {
         return Err(format!("its decoder reads a {}, its role is {role}", decoder.role()));
     }
-    let is_hash = |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if !sha256.iter().all(is_hash) {
         return Err("sha256 must be 64 hexadecimal digits".into());
     }
     input.fault().or_else(|| thresholds.fault()).map_or(Ok(()), Err)
+}
+
+fn is_hash(hash: &String) -> bool {
+    hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Voice activity.
 
+pub mod detector;
 pub mod endpoint;
 
 use std::collections::BTreeMap;
@@ -7,14 +8,15 @@ use std::collections::BTreeMap;
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use bytes::Bytes;
-use earshot::Detector;
 use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
+use crate::inference::InferenceError;
 use crate::registry::Register;
-use endpoint::{SAMPLE_NS, VoiceSettings, WINDOW, break_off, is_behind_a_hole, listen};
+use detector::{Choice, Detector};
+use endpoint::{SAMPLE_NS, VoiceSettings, break_off, is_behind_a_hole, listen};
 
-/// Listens for people: a speech probability for each 16 ms of sound, and the utterances cut out.
+/// Listens for people: a speech probability for each window of sound, and the utterances cut out.
 #[derive(Default)]
 pub struct VoicePlugin {
     /// When somebody is taken to speak.
@@ -24,8 +26,9 @@ pub struct VoicePlugin {
 impl Plugin for VoicePlugin {
     fn build(&self, app: &mut App) {
         self.apply(app.world_mut());
-        app.init_resource::<Detectors>().init_resource::<Token<Utterance>>();
-        app.state::<SpeechProbability>()
+        app.init_resource::<Detectors>().init_resource::<VoiceStatus>().init_resource::<Token<Utterance>>();
+        app.state_resource::<VoiceStatus>()
+            .state::<SpeechProbability>()
             .state::<Voice>()
             .state::<Utterance>()
             .payload::<VoiceBuffer>("sound that came in: what was made of it is digested")
@@ -49,7 +52,24 @@ impl VoicePlugin {
 /// Its state cannot be saved, so it is no part of snapshots and digests: a segment begins with new detectors in the live
 /// run just as in a world that was restored there.
 #[derive(Resource, Default)]
-pub struct Detectors(BTreeMap<StreamId, Box<Detector>>);
+pub struct Detectors {
+    choice: Choice,
+    each: BTreeMap<StreamId, Ear>,
+}
+
+impl Detectors {
+    /// None yet; each will be of this choice.
+    pub fn new(choice: Choice) -> Self {
+        Self { choice, each: BTreeMap::new() }
+    }
+}
+
+/// The detector of a microphone.
+struct Ear {
+    detector: Box<dyn Detector>,
+    /// Why it fails, while it does.
+    fault: Option<InferenceError>,
+}
 
 /// What the entity of a microphone needs besides its `StableId` and what all devices have.
 pub fn microphone() -> impl Bundle {
@@ -64,9 +84,11 @@ pub fn detect(
     settings: Res<VoiceSettings>,
     mut detectors: ResMut<Detectors>,
     mut emit: Emit<Utterance>,
+    mut notices: MessageWriter<Notice>,
 ) {
+    let Detectors { choice, each: ears } = &mut *detectors;
     if boundaries.read().count() > 0 {
-        detectors.0.clear();
+        ears.clear();
     }
     // Nobody is heard to the end by a microphone that has gone.
     for (id, fresh, mut voice, mut buffer) in microphones.iter_mut().sort::<&StableId>() {
@@ -87,10 +109,11 @@ pub fn detect(
         let Some((_, _, mut voice, mut buffer)) = microphone else {
             continue;
         };
-        let detector = detectors.0.entry(id.stream).or_insert_with(Detector::default_boxed);
+        let ear = ears.entry(id.stream).or_insert_with(|| Ear { detector: choice.detector(), fault: None });
+        let failed = ear.fault.is_some();
         *speech = SpeechProbability::Windows(hear(
             &settings,
-            detector,
+            ear,
             &mut voice,
             &mut buffer,
             (stamp.captured, &chunk.pcm),
@@ -99,6 +122,10 @@ pub fn detect(
                 emit.spawn((StableId::new(StreamId::utterances_of(id.stream), number), ended.utterance, audio));
             },
         ));
+        if let Some(fault) = ear.fault.as_ref().filter(|_| !failed) {
+            let text = format!("stream {}: nobody is heard: {fault}", id.stream.0);
+            notices.write(Notice { level: NoticeLevel::Error, source: "voice".into(), text });
+        }
     }
 }
 
@@ -109,10 +136,10 @@ fn heard_until(voice: &Voice) -> Option<Mono> {
 }
 
 /// Listens to a chunk whose last sample was heard at `captured`. Gives the probabilities of the windows that it filled
-/// and calls `each` with the number of each utterance that ended in it.
+/// and calls `each` with the number of each utterance that ended in it. What cannot be computed counts as silence.
 fn hear(
     settings: &VoiceSettings,
-    detector: &mut Detector,
+    ear: &mut Ear,
     voice: &mut Voice,
     buffer: &mut VoiceBuffer,
     (captured, pcm): (Mono, &[u8]),
@@ -121,7 +148,7 @@ fn hear(
     let length = (pcm.len() / 2) as u64;
     let start = Mono::from_nanos(captured.as_nanos().saturating_sub(length * SAMPLE_NS));
     if is_behind_a_hole(voice, start) {
-        detector.reset();
+        ear.detector.reset();
         let end = heard_until(voice).unwrap_or(start);
         if let Some(ended) = break_off(voice, buffer, end) {
             each(voice.utterances, ended);
@@ -131,19 +158,23 @@ fn hear(
     let mut samples = std::mem::take(&mut voice.rest);
     // An odd byte at the end is no sample.
     samples.extend(pcm.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)));
-    let (windows, rest) = samples.as_chunks::<WINDOW>();
+    let length = ear.detector.window().max(1);
+    let windows = samples.chunks_exact(length);
+    let rest = windows.remainder().to_vec();
     let mut probabilities = Vec::with_capacity(windows.len());
     let mut ahead = samples.len() as u64;
     for window in windows {
-        ahead -= WINDOW as u64;
+        ahead = ahead.saturating_sub(length as u64);
         let end = Mono::from_nanos(captured.as_nanos().saturating_sub(ahead * SAMPLE_NS));
-        let probability = detector.predict_i16(window);
+        let heard = ear.detector.hear(window);
+        let probability = *heard.as_ref().unwrap_or(&0.0);
+        ear.fault = heard.err();
         probabilities.push(probability);
         if let Some(ended) = listen(settings, voice, buffer, window, probability, end) {
             each(voice.utterances, ended);
         }
     }
-    voice.rest = rest.to_vec();
+    voice.rest = rest;
     probabilities
 }
 

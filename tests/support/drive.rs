@@ -82,6 +82,7 @@ fn info() -> SessionInfo {
         cpu: vec!["abacus".to_owned()],
         boot_id: String::new(),
         log_time_offset_ns: 0,
+        voice: None,
     }
 }
 
@@ -168,7 +169,15 @@ fn found(tick: u64, frame: StableId) -> Vec<Change> {
         changes.push(change(StableId::device(CAMERA), &Health { state: FunctionState::Active, reason: String::new() }));
         changes.push(Change { kind: Alert::NAME.into(), id: StableId::new(StreamId::ALERTS, 1), value: None });
         let (start, end) = (at(60), at(90));
-        let said = Utterance { start, end, confidence: 0.9, level_dbfs: -20.0, samples: 24_000 };
+        let said = Utterance {
+            start,
+            end,
+            confidence: 0.9,
+            level_dbfs: -20.0,
+            samples: 24_000,
+            speech_from: start,
+            speech_until: end,
+        };
         changes.push(change(StableId::new(StreamId::utterances_of(MICROPHONE), 1), &said));
         changes.push(change(
             StableId::device(MICROPHONE),

@@ -12,6 +12,7 @@ use super::{JobsMode, ReplayArgs};
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::failure::Failure;
+use crate::hearing::Hearing;
 use crate::session_info;
 
 /// How the session is run.
@@ -22,6 +23,8 @@ pub struct Plan {
     pub config: Config,
     /// The models in force.
     pub engines: Engines,
+    /// What listens for speech.
+    pub hearing: Hearing,
     /// How results of jobs come back.
     pub arrivals: ArrivalMode,
     /// Its name, for the summary.
@@ -52,10 +55,15 @@ impl Plan {
         if args.jobs != JobsMode::Recorded {
             differences.extend(model_differences(&info, &engines));
         }
+        // It is no job: without it nothing is heard, whatever is fed back.
+        let again = args.config.is_none().then_some(&info);
+        let hearing = Hearing::load(&config, &info.streams, args.models.as_deref(), again)?;
         let (jobs, what_if) = choose(args, &info, &engines, &differences)?;
         if args.config.is_some() && config.to_toml().ok().as_deref() != Some(info.config.as_str()) {
             differences.push("the config is another one".to_owned());
         }
+        // Said last: that another one listens is no reason not to run jobs.
+        differences.extend(hearing.difference(&info));
         let arrivals = match jobs {
             JobsMode::Recorded => ArrivalMode::Recorded,
             JobsMode::Run => ArrivalMode::Recompute,
@@ -63,7 +71,16 @@ impl Plan {
                 ArrivalMode::Virtual { latency: latency(&config), known: known_arrivals(&args.session)? }
             }
         };
-        Ok(Self { comparable: !what_if && args.config.is_none(), info, config, engines, arrivals, jobs, differences })
+        Ok(Self {
+            comparable: !what_if && args.config.is_none(),
+            info,
+            config,
+            engines,
+            hearing,
+            arrivals,
+            jobs,
+            differences,
+        })
     }
 
     /// Seconds of config for a wait that nothing is known of.

@@ -46,6 +46,7 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
         arrivals: Arrivals::new(plan.arrivals.clone(), stages.clone()),
         runner,
         models: plan.engines.status.clone(),
+        hearing: plan.hearing.clone(),
         // Where there was one it is in the snapshots.
         remote: None,
     };
@@ -101,6 +102,7 @@ fn start_recorder(args: &ReplayArgs, plan: &Plan, app: &mut App) -> Result<Optio
         _ => plan.engines.describe(),
     };
     let mut info = session_info::describe(Origin::Replay, &plan.config, &plan.info.streams, models);
+    info.voice = plan.hearing.describe();
     info.log_time_offset_ns = plan.info.log_time_offset_ns;
     let settings = RecorderSettings {
         destination: Destination::File(path.clone()),
@@ -148,7 +150,7 @@ struct Replay<'a> {
     started: bool,
     /// The tick that the world is ready for.
     next_tick: Option<u64>,
-    models: Option<ModelStatus>,
+    models: Option<(ModelStatus, VoiceStatus)>,
     before: Counts,
     pace: Option<(Mono, Mono)>,
     chain: Xxh3Default,
@@ -158,7 +160,8 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn new(args: &'a ReplayArgs, plan: &Plan, app: App, prepared: Prepared) -> Self {
         // What might have been needs the models that are here, whatever the recorded run had.
-        let models = (plan.jobs == JobsMode::Virtual).then(|| plan.engines.status.clone());
+        let models =
+            (plan.jobs == JobsMode::Virtual).then(|| (plan.engines.status.clone(), plan.hearing.status.clone()));
         Self {
             args,
             app,
@@ -189,8 +192,9 @@ impl<'a> Replay<'a> {
                     if self.restore_next || gap {
                         replay::restore(self.app.world_mut(), &snapshot)
                             .map_err(|error| Failure::bad_input(format!("{}: {error}", self.args.session.display())))?;
-                        if let Some(models) = &self.models {
+                        if let Some((models, hearing)) = &self.models {
                             self.app.insert_resource(models.clone());
+                            self.app.insert_resource(hearing.clone());
                         }
                         self.before = Counts::of(self.app.world_mut());
                     }

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod kitti;
 pub mod lane_pixels;
 pub mod road;
+pub mod speech;
 pub mod truth;
 pub mod tusimple;
 pub mod warnings;

@@ -70,8 +70,16 @@ pub(super) trait Graph: Send + Sync {
     /// What it gives.
     fn outputs(&self) -> &[Port];
 
-    /// Computes its outputs, in order, from numbers of the given shape.
-    fn run(&self, shape: [usize; 4], input: Vec<f32>) -> Result<Vec<Output>, String>;
+    /// Computes its outputs, in order, from its inputs, in order.
+    fn run(&self, inputs: Vec<Input>) -> Result<Vec<Output>, String>;
+}
+
+/// What an input is given.
+pub(super) enum Input {
+    /// 32 bit floats of a shape.
+    Floats(Vec<usize>, Vec<f32>),
+    /// A whole number, 64 bits, without a shape.
+    Whole(i64),
 }
 
 /// What a file says of an input or output.

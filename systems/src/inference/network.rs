@@ -5,7 +5,7 @@ use waywarden_components::job::{Crop, JobOutput, JobRole};
 
 use crate::camera::jpeg::RgbPicture;
 use crate::inference::detect::{Thresholds, View, fastestdet, nanodet, yolox};
-use crate::inference::engine::{Engine, Graph, Output, Port, unpanicked};
+use crate::inference::engine::{Engine, Graph, Input, Output, Port, unpanicked};
 use crate::inference::prepare::{InputSpec, prepare};
 use crate::inference::{Inference, InferenceError, ModelIdentity, segment, views};
 
@@ -111,7 +111,8 @@ impl Network {
     /// [`InferenceError`] when the engine fails, or an output has another shape or type.
     fn run(&self, input: Vec<f32>) -> Result<Vec<Vec<f32>>, InferenceError> {
         let InputSpec { width, height, .. } = self.spec.input;
-        let outputs = unpanicked(|| self.graph.run([1, 3, height as usize, width as usize], input))
+        let input = Input::Floats(vec![1, 3, height as usize, width as usize], input);
+        let outputs = unpanicked(|| self.graph.run(vec![input]))
             .map_err(|reason| InferenceError::Runtime { model: self.identity.name.clone(), reason })?;
         let shapes = self.spec.decoder.output_shapes(&self.spec.input);
         let shape_error = |output, found, expected: &[usize]| InferenceError::Shape {
@@ -202,7 +203,7 @@ fn check_outputs(outputs: &[Port], spec: &NetworkSpec) -> Result<(), NetworkErro
 }
 
 /// Compares what a file says of a value with what is expected of it. What it leaves open is checked at every run.
-fn check_port(port: &Port, what: &str, expected: &[usize]) -> Result<(), NetworkError> {
+pub(super) fn check_port(port: &Port, what: &str, expected: &[usize]) -> Result<(), NetworkError> {
     let Port { name, shape, other_type } = port;
     if let Some(shape) = shape {
         let fits = shape.len() == expected.len()

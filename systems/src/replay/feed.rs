@@ -239,6 +239,7 @@ mod tests {
             cpu: Vec::new(),
             boot_id: String::new(),
             log_time_offset_ns: 0,
+            voice: None,
         };
         let mut writer = SegmentWriter::create(&path, &info).unwrap();
         for tick in 1..=TICKS {

@@ -101,6 +101,9 @@ pub struct SessionInfo {
     pub boot_id: String,
     /// Added to monotonic times to get the times of MCAP messages, in nanoseconds; 0 while the date was unknown.
     pub log_time_offset_ns: i64,
+    /// The speech detector. None where nobody is listened to, where nothing was run, and in older sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<ModelInfo>,
 }
 
 /// One tick's inputs.

@@ -5,17 +5,14 @@ use serde::{Deserialize, Serialize};
 use waywarden_components::audio::{SAMPLE_RATE, Utterance, Voice, VoiceBuffer};
 use waywarden_components::time::Mono;
 
-/// Samples of a window: 16 ms. The detector takes exactly so many.
-pub const WINDOW: usize = 256;
-
 /// Nanoseconds of a sample; exact at 16 kHz.
 pub const SAMPLE_NS: u64 = 1_000_000_000 / SAMPLE_RATE as u64;
 
-/// Milliseconds of a window.
-const WINDOW_MS: u32 = WINDOW as u32 * 1000 / SAMPLE_RATE;
-
 /// Bytes of a millisecond of sound.
 const BYTES_PER_MS: usize = 2 * SAMPLE_RATE as usize / 1000;
+
+/// Samples of a millisecond of sound.
+const SAMPLES_PER_MS: u64 = SAMPLE_RATE as u64 / 1000;
 
 /// A chunk that begins later than this after the last one does not follow it: sound was lost in between. Nanoseconds;
 /// well above what a chunk's time of arrival varies by.
@@ -36,8 +33,9 @@ pub struct VoiceSettings {
     pub enter: f32,
     /// Probability below which a window counts as silence while somebody speaks, 0 to 1, not above `enter`.
     pub exit: f32,
-    /// Windows of 16 ms in a row that must count as speech before somebody is taken to speak, at least 1.
-    pub enter_windows: u32,
+    /// How long there must be speech before somebody is taken to speak, in milliseconds: so many windows as fit into it, at
+    /// least one.
+    pub enter_ms: u32,
     /// How long there must be silence before an utterance ends, in milliseconds. It is part of the utterance.
     pub hang_over_ms: u32,
     /// Sound from before the first window of speech that is part of the utterance, in milliseconds.
@@ -49,26 +47,22 @@ pub struct VoiceSettings {
 impl Default for VoiceSettings {
     /// 0.5 and 0.35: in white noise earshot's probabilities pass 0.3 but stay below 0.5.
     fn default() -> Self {
-        Self { enter: 0.5, exit: 0.35, enter_windows: 3, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30 }
+        Self { enter: 0.5, exit: 0.35, enter_ms: 48, hang_over_ms: 400, pre_roll_ms: 300, max_utterance_s: 30 }
     }
 }
 
 impl VoiceSettings {
     /// Bytes of sound to keep while nobody speaks, a run of `run` windows of speech included.
-    fn kept(&self, run: u32) -> usize {
+    fn kept(&self, run: u32, window: usize) -> usize {
         (self.pre_roll_ms as usize)
             .saturating_mul(BYTES_PER_MS)
-            .saturating_add(run as usize * 2 * WINDOW)
-            .min(self.longest())
+            .saturating_add((run as usize).saturating_mul(2 * window))
+            .min(self.longest(window))
     }
 
     /// Bytes of the longest utterance: at least a window.
-    fn longest(&self) -> usize {
-        (self.max_utterance_s as usize).saturating_mul(1000 * BYTES_PER_MS).max(2 * WINDOW)
-    }
-
-    fn hang_over_windows(&self) -> u32 {
-        self.hang_over_ms.div_ceil(WINDOW_MS).max(1)
+    fn longest(&self, window: usize) -> usize {
+        (self.max_utterance_s as usize).saturating_mul(1000 * BYTES_PER_MS).max(2 * window)
     }
 }
 
@@ -81,24 +75,40 @@ pub struct Ended {
     pub pcm: Vec<u8>,
 }
 
-/// Takes the next `window`, in which there is speech with `probability` and whose last sample was heard at `end`.
+/// Whether `run` windows of so many samples last for `ms`; none never do.
+fn lasts(run: u32, window: usize, ms: u32) -> bool {
+    run > 0 && u64::from(run).saturating_mul(window as u64) >= u64::from(ms) * SAMPLES_PER_MS
+}
+
+/// Whether `run` windows are as many as fit into `ms`; none never are. A window of 32 ms says by itself what three of 16 ms
+/// are asked for: two would find starts later, and hear no less noise.
+fn fills(run: u32, window: usize, ms: u32) -> bool {
+    let fit = u64::from(ms) * SAMPLES_PER_MS / window.max(1) as u64;
+    u64::from(run) >= fit.max(1)
+}
+
+/// Takes the next `window`, in which there is speech with `probability` and whose last sample was heard at `end`. Its length
+/// is the detector's, and may change from one call to the next.
 ///
 /// Gives the utterance that this window ended, if it did. An impossible probability counts as 0.
 pub fn listen(
     settings: &VoiceSettings,
     voice: &mut Voice,
     buffer: &mut VoiceBuffer,
-    window: &[i16; WINDOW],
+    window: &[i16],
     probability: f32,
     end: Mono,
 ) -> Option<Ended> {
+    if window.is_empty() {
+        return None;
+    }
     let probability = if probability.is_finite() { probability.clamp(0.0, 1.0) } else { 0.0 };
     voice.windows += 1;
     buffer.pcm.extend(window.iter().flat_map(|sample| sample.to_le_bytes()));
     if voice.speaking {
-        go_on(settings, voice, buffer, probability, end)
+        go_on(settings, voice, buffer, (window.len(), probability), end)
     } else {
-        wait(settings, voice, buffer, probability, end)
+        wait(settings, voice, buffer, (window.len(), probability), end)
     }
 }
 
@@ -118,7 +128,7 @@ fn wait(
     settings: &VoiceSettings,
     voice: &mut Voice,
     buffer: &mut VoiceBuffer,
-    probability: f32,
+    (window, probability): (usize, f32),
     end: Mono,
 ) -> Option<Ended> {
     if probability >= settings.enter {
@@ -128,16 +138,19 @@ fn wait(
     } else {
         (voice.run, voice.sum, voice.length) = (0, 0.0, 0);
     }
-    let surplus = buffer.pcm.len().saturating_sub(settings.kept(voice.run));
+    let surplus = buffer.pcm.len().saturating_sub(settings.kept(voice.run, window));
     buffer.pcm.drain(..surplus);
-    if voice.run < settings.enter_windows.max(1) {
+    if !fills(voice.run, window, settings.enter_ms) {
         return None;
     }
     voice.speaking = true;
     voice.started = Some(Mono::from_nanos(end.as_nanos().saturating_sub(samples(buffer) * SAMPLE_NS)));
-    voice.speech_samples += u64::from(voice.run) * WINDOW as u64;
+    let spoken = u64::from(voice.run) * window as u64;
+    voice.speech_samples += spoken;
+    voice.speech_from = Some(Mono::from_nanos(end.as_nanos().saturating_sub(spoken * SAMPLE_NS)));
+    voice.speech_until = Some(end);
     voice.run = 0;
-    (buffer.pcm.len() >= settings.longest()).then(|| cut(voice, buffer, end))
+    (buffer.pcm.len() >= settings.longest(window)).then(|| cut(voice, buffer, end))
 }
 
 /// Somebody speaks: has it ended?
@@ -145,29 +158,36 @@ fn go_on(
     settings: &VoiceSettings,
     voice: &mut Voice,
     buffer: &mut VoiceBuffer,
-    probability: f32,
+    (window, probability): (usize, f32),
     end: Mono,
 ) -> Option<Ended> {
-    voice.speech_samples += WINDOW as u64;
+    voice.speech_samples += window as u64;
     if probability < settings.exit {
         voice.run = voice.run.saturating_add(1);
     } else {
         voice.run = 0;
         voice.sum += probability;
         voice.length = voice.length.saturating_add(1);
+        // Between the thresholds it may go on, but that is how speech sounds as it fades into noise: no part of it.
+        if probability >= settings.enter {
+            voice.speech_until = Some(end);
+        }
     }
-    let over = voice.run >= settings.hang_over_windows() || buffer.pcm.len() >= settings.longest();
+    let over = lasts(voice.run, window, settings.hang_over_ms) || buffer.pcm.len() >= settings.longest(window);
     over.then(|| cut(voice, buffer, end))
 }
 
 /// Ends the utterance in progress. Its sound belongs to no other one, so the buffer is empty afterwards.
 fn cut(voice: &mut Voice, buffer: &mut VoiceBuffer, end: Mono) -> Ended {
+    let start = voice.started.take().unwrap_or(end);
     let utterance = Utterance {
-        start: voice.started.take().unwrap_or(end),
+        start,
         end,
         confidence: voice.sum / voice.length.max(1) as f32,
         level_dbfs: level_dbfs(&buffer.pcm),
         samples: samples(buffer),
+        speech_from: voice.speech_from.take().unwrap_or(start),
+        speech_until: voice.speech_until.take().unwrap_or(end),
     };
     (voice.speaking, voice.run, voice.sum, voice.length) = (false, 0, 0.0, 0);
     voice.utterances += 1;
@@ -198,6 +218,7 @@ mod tests {
 
     use super::*;
 
+    const WINDOW: usize = 256;
     const MS: u64 = 1_000_000;
 
     /// One window for each probability, 16 ms apart; the samples of window n all have the value n.
@@ -221,6 +242,8 @@ mod tests {
         let [Ended { utterance, pcm }] = &ended[..] else { panic!("{ended:?}") };
         assert_eq!(utterance.start, Mono::from_nanos(18 * 16 * MS), "two windows before the first of speech");
         assert_eq!(utterance.end, Mono::from_nanos(40 * 16 * MS), "ten windows after the last");
+        assert_eq!(utterance.speech_from, Mono::from_nanos(20 * 16 * MS));
+        assert_eq!(utterance.speech_until, Mono::from_nanos(30 * 16 * MS));
         assert_eq!(utterance.samples, 22 * 256);
         assert_eq!(pcm.len(), 22 * 512);
         assert_eq!((pcm[0], pcm[pcm.len() - 2]), (18, 39));
@@ -254,6 +277,24 @@ mod tests {
         assert!(ended.is_empty() && voice.speaking);
         let (_, _, ended) = run(&settings, &pattern(&[(0.9, 5), (0.1, 24), (0.9, 5), (0.1, 25)]));
         assert_eq!(ended.len(), 1);
+    }
+
+    #[test]
+    fn times_are_kept_whatever_the_length_of_a_window() {
+        let settings = VoiceSettings { enter_ms: 80, hang_over_ms: 320, ..VoiceSettings::default() };
+        let (mut voice, mut buffer, mut ended) = (Voice::default(), VoiceBuffer::default(), Vec::new());
+        for (n, probability) in
+            pattern(&[(0.1, 10), (0.9, 1), (0.1, 1), (0.9, 2), (0.1, 9), (0.9, 1), (0.1, 10)]).iter().enumerate()
+        {
+            let end = Mono::from_nanos((n as u64 + 1) * 32 * MS);
+            ended.extend(listen(&settings, &mut voice, &mut buffer, &[0; 512], *probability, end));
+            assert_eq!(voice.speaking, (13..33).contains(&n), "{n}: two windows of 32 ms fit into 80");
+        }
+        let [Ended { utterance, .. }] = &ended[..] else { panic!("{ended:?}") };
+        assert_eq!(
+            (utterance.speech_from, utterance.speech_until),
+            (Mono::from_nanos(12 * 32 * MS), Mono::from_nanos(24 * 32 * MS))
+        );
     }
 
     #[test]
@@ -293,16 +334,16 @@ mod tests {
         #[test]
         fn no_sample_is_in_two_utterances_and_memory_is_bounded(
             probabilities in proptest::collection::vec(prop_oneof![0.0f32..1.0, Just(0.9), Just(0.1), Just(f32::NAN)], 0..400),
-            enter_windows in 0u32..6,
+            enter_ms in 0u32..96,
             hang_over_ms in 0u32..200,
             pre_roll_ms in 0u32..200,
             max_utterance_s in 0u32..2,
         ) {
-            let settings = VoiceSettings { enter_windows, hang_over_ms, pre_roll_ms, max_utterance_s, ..VoiceSettings::default() };
+            let settings = VoiceSettings { enter_ms, hang_over_ms, pre_roll_ms, max_utterance_s, ..VoiceSettings::default() };
             let (voice, buffer, ended) = run(&settings, &probabilities);
             prop_assert_eq!(voice.windows, probabilities.len() as u64);
             prop_assert_eq!(voice.utterances, ended.len() as u64);
-            prop_assert!(buffer.pcm.len() <= settings.longest().max(settings.kept(6)));
+            prop_assert!(buffer.pcm.len() <= settings.longest(WINDOW).max(settings.kept(6, WINDOW)));
             for pair in ended.windows(2) {
                 prop_assert!(pair[0].utterance.end <= pair[1].utterance.start);
             }
@@ -310,7 +351,7 @@ mod tests {
                 prop_assert!((0.0..=1.0).contains(&utterance.confidence));
                 prop_assert_eq!(utterance.end.as_nanos() - utterance.start.as_nanos(), utterance.samples * SAMPLE_NS);
                 prop_assert_eq!(pcm.len() as u64, 2 * utterance.samples);
-                prop_assert!(pcm.len() <= settings.longest() + 2 * WINDOW);
+                prop_assert!(pcm.len() <= settings.longest(WINDOW) + 2 * WINDOW);
             }
         }
     }

@@ -2,11 +2,17 @@ use std::path::PathBuf;
 
 use bevy_ecs::system::RunSystemOnce;
 
+use earshot::Detector;
+
 use super::*;
+
+/// Samples of earshot's windows.
+const WINDOW: usize = detector::EARSHOT_WINDOW;
 
 fn world() -> World {
     let mut world = World::new();
     world.init_resource::<Messages<SegmentStarted>>();
+    world.init_resource::<Messages<Notice>>();
     world.init_resource::<Token<Utterance>>();
     world.init_resource::<Detectors>();
     world.init_resource::<VoiceSettings>();
@@ -193,7 +199,7 @@ fn nobody_is_heard_to_the_end_by_a_microphone_that_has_gone() {
 #[test]
 fn the_plugin_puts_it_into_sense() {
     let mut app = App::new();
-    app.add_message::<SegmentStarted>().add_plugins(VoicePlugin::default());
+    app.add_message::<SegmentStarted>().add_message::<Notice>().add_plugins(VoicePlugin::default());
     app.world_mut().spawn((StableId::device(StreamId(1)), microphone()));
     chunk(app.world_mut(), 1, 1, &[0; WINDOW], WINDOW);
     app.world_mut().run_schedule(Sense);

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
-use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 
-use super::{Graph, Output, Port, unpanicked};
+use super::{Graph, Input, Output, Port, unpanicked};
 use workers::Workers;
 
 mod library;
@@ -154,13 +154,20 @@ impl Graph for Model {
         &self.outputs
     }
 
-    fn run(&self, shape: [usize; 4], input: Vec<f32>) -> Result<Vec<Output>, String> {
+    fn run(&self, inputs: Vec<Input>) -> Result<Vec<Output>, String> {
         self.workers.follow();
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let input = TensorRef::from_array_view((shape, input.as_slice())).map_err(|error| error.to_string())?;
-        let values = session.run(ort::inputs![input]).map_err(|error| error.to_string())?;
+        let values: ort::Result<Vec<SessionInputValue<'_>>> = inputs.into_iter().map(value).collect();
+        let values = values.and_then(|values| session.run(&values[..])).map_err(|error| error.to_string())?;
         Ok(values.values().map(|value| output(&value)).collect())
     }
+}
+
+fn value(input: Input) -> ort::Result<SessionInputValue<'static>> {
+    Ok(match input {
+        Input::Floats(shape, data) => Tensor::from_array((shape, data))?.into(),
+        Input::Whole(number) => Tensor::from_array(([0_usize; 0], vec![number]))?.into(),
+    })
 }
 
 fn output(value: &DynValue) -> Output {

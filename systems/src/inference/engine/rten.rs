@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use rten::{DataType, Dimension, Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueType};
-use rten_tensor::{Layout as _, NdTensor};
+use rten_tensor::{Layout as _, Tensor};
 
-use super::{Graph, Output, Port};
+use super::{Graph, Input, Output, Port};
 
 /// The version that is linked.
 pub const VERSION: &str = "0.27.0";
@@ -54,15 +54,30 @@ impl Graph for Rten {
         &self.outputs
     }
 
-    fn run(&self, shape: [usize; 4], input: Vec<f32>) -> Result<Vec<Output>, String> {
-        let &[node] = self.model.input_ids() else {
+    fn run(&self, inputs: Vec<Input>) -> Result<Vec<Output>, String> {
+        let nodes = self.model.input_ids();
+        if nodes.len() != inputs.len() {
             return Err(format!("it has {} inputs", self.inputs.len()));
-        };
-        let input = NdTensor::try_from_data(shape, input).map_err(|error| error.to_string())?;
+        }
+        let values: Result<Vec<_>, String> =
+            nodes.iter().zip(inputs).map(|(&node, input)| Ok((node, value(input)?.into()))).collect();
         let pool = self.pool.get_or_init(|| Arc::new(ThreadPool::with_num_threads(self.threads)));
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(pool)));
-        let values = self.model.run(vec![(node, input.into())], self.model.output_ids(), Some(options));
+        let values = self.model.run(values?, self.model.output_ids(), Some(options));
         Ok(values.map_err(|error| error.to_string())?.into_iter().map(output).collect())
+    }
+}
+
+fn value(input: Input) -> Result<Value, String> {
+    match input {
+        Input::Floats(shape, data) => {
+            Ok(Tensor::try_from_data(&shape[..], data).map_err(|error| error.to_string())?.into())
+        }
+        // Where a file says 64 bits, rten reads 32.
+        Input::Whole(number) => {
+            let number = i32::try_from(number).map_err(|error| error.to_string())?;
+            Ok(Tensor::from(number).into())
+        }
     }
 }
 

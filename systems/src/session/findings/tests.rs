@@ -18,6 +18,7 @@ fn info() -> SessionInfo {
         cpu: Vec::new(),
         boot_id: String::new(),
         log_time_offset_ns: 0,
+        voice: None,
     }
 }
 

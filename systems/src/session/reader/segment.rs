@@ -333,5 +333,6 @@ fn placeholder() -> SessionInfo {
         cpu: Vec::new(),
         boot_id: String::new(),
         log_time_offset_ns: 0,
+        voice: None,
     }
 }
