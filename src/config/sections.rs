@@ -173,7 +173,7 @@ impl Default for Detection {
             rate_hz: 10.0,
             score: 0.35,
             crop: DetectionCrop::VanishingPoint,
-            crop_share: 0.6,
+            crop_share: 0.54,
             deadline_ms: 15_000,
             virtual_latency_ms: 60,
         }
