@@ -1,16 +1,12 @@
 //! Lanes: keeps the lines beside the vehicle, in pictures and in metres.
 //!
-//! With a segmentation model accepted front frames are segmented and lines traced in the masks. Without one the
-//! [`classical`] estimator looks at front frames, if the config lets it.
-
-pub mod classical;
-mod metres;
-pub mod shape;
-pub mod trace;
+//! With a segmentation model accepted front frames are segmented, and lines are followed from mask to
+//! mask ([`masked`]). Without one the [`classical`] estimator looks at front frames, if the config lets it.
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
+pub use waywarden_perception::lanes::{classical, masked, shape};
 
 use crate::budget;
 use crate::registry::Register;
@@ -106,8 +102,7 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
         return;
     };
     let Thumbnail::Ready { width, height, .. } = thumbnail else { return };
-    *estimate = trace::trace(masks, *width, *height);
-    estimate.geometry = metres::of_lines(&estimate, &mut tracker, &camera.geometry, (*width, *height), stamp.captured);
+    *estimate = masked::look(&mut tracker, masks, &camera.geometry, (*width, *height), stamp.captured);
     segmentation.masks = Some(masks.clone());
     *lane = EgoLane {
         frame: Some(*id),
@@ -143,3 +138,6 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
         lane.estimate = estimate.clone();
     }
 }
+
+#[cfg(test)]
+mod classical_tests;

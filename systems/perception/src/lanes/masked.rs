@@ -1,0 +1,260 @@
+//! Lanes from the masks of a segmentation model: both lines followed over time, each with a confidence of its own.
+//!
+//! 1. [`marks`]: runs of line pixels, row by row, on the road as far as the pitch is known;
+//! 2. no lane known: a search from above (`classical::search`), pitches tried in turn as long as none is known;
+//! 3. a lane known: the fit (`classical::fit`) from where it must be by now, which time decides and not the number of looks;
+//! 4. [`sight`]: for each line, whether there is paint along it, and road on the lane's side of it;
+//! 5. here: confidence of each line. A line that is not seen is kept for a while, where the other one and the usual width
+//!    put it; one that nothing is seen of is lost, and with it the lane. Two unseen lines are no lane at once;
+//! 6. [`kind`]: solid or dashed, as far as gaps tell.
+//!
+//! What has the wrong width is not taken for the lane until it has been there for [`ODD_S`] seconds without the usual one:
+//! a barrier or a seam in the concrete is as straight as a line.
+
+pub mod kind;
+pub mod marks;
+pub mod sight;
+
+use waywarden_components::prelude::*;
+
+use super::classical::fit::{self, Fit, Prior};
+use super::classical::{self, search};
+use super::shape;
+use marks::Runs;
+use sight::Sight;
+
+/// Looks before pitch and width are known well enough for a lane to be claimed.
+const LEAST_LEARNT: u32 = 3;
+/// Confidence from which both lines are claimed, and below which one of them ends the claim.
+const CLAIM: (f32, f32) = (0.7, 0.3);
+/// A line that is seen becomes fully sure in about so many seconds, but not in fewer looks than [`LEAST_LOOKS`].
+const SURE_S: f64 = 0.4;
+const LEAST_LOOKS: f64 = 2.5;
+/// A sure line that is not seen is at 0 after so many seconds.
+const KEEP_S: f64 = 1.5;
+/// Longest time that counts between two looks, in seconds.
+const LONGEST_S: f64 = 1.0;
+/// Time over which the drift of the lines is averaged, in seconds, and the fastest that is believed, in m/s.
+const DRIFT_S: f64 = 0.5;
+const FASTEST_MPS: f64 = 1.5;
+/// A lane that is not as wide as usual is believed after so many seconds in which the usual one was not there.
+pub const ODD_S: f64 = 4.0;
+/// Shares of the rows in which both lines together are seen when a lane is found anew.
+const LEAST_FOUND: f64 = 0.45;
+
+/// A lane in a picture.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    fit: Fit,
+    /// How far the camera was assumed to point below what its geometry says, for the fit.
+    pitch_rad: f64,
+    left: Sight,
+    right: Sight,
+    /// Whether it is where the lane was before, rather than one found anew.
+    followed: bool,
+}
+
+impl Found {
+    fn both(&self) -> bool {
+        self.left.is_seen() && self.right.is_seen()
+    }
+}
+
+/// What is looked at.
+struct Scene<'a> {
+    runs: Runs,
+    /// Pixels of the drivable mask; none where there is none.
+    road: Vec<u8>,
+    masks: &'a RoadMasks,
+    geometry: &'a CameraGeometry,
+    size: (u32, u32),
+}
+
+/// Looks at the masks of a frame of `size` pixels, and says what is claimed of it.
+pub fn look(
+    tracker: &mut LaneTracker,
+    masks: &RoadMasks,
+    geometry: &CameraGeometry,
+    size: (u32, u32),
+    captured: Mono,
+) -> LaneEstimate {
+    let since = tracker.masked.map_or(0.1, |before| captured.since(before).as_secs_f64()).min(LONGEST_S);
+    tracker.looked += 1;
+    classical::forget(tracker, captured);
+    tracker.masked = tracker.masked.max(Some(captured));
+    let found = Scene::new(masks, geometry, size).and_then(|scene| scene.look(tracker, captured));
+    if let Some(found) = &found {
+        learn(tracker, found, geometry, since, captured);
+    }
+    let nothing = LaneEstimate { source: LaneSource::Model, ..LaneEstimate::default() };
+    let Some(found) = found else {
+        for line in [&mut tracker.left, &mut tracker.right] {
+            line.confidence = fallen(line.confidence, 2.0 * since);
+        }
+        tracker.claimed &= tracker.left.confidence.min(tracker.right.confidence) >= CLAIM.1;
+        return nothing;
+    };
+    let confidence = tracker.left.confidence.min(tracker.right.confidence);
+    let threshold = if tracker.claimed { CLAIM.1 } else { CLAIM.0 };
+    tracker.claimed = confidence >= threshold && tracker.learnt >= LEAST_LEARNT;
+    let (true, Some(lane)) = (tracker.claimed, tracker.shape) else { return nothing };
+    tracker.claims += 1;
+    // The lane may be the next one by now, of which the sights are not.
+    let moved = lane.left_m != found.fit.shape.left_m;
+    let (left, right) = shape::draw(&lane, geometry, found.pitch_rad + found.fit.nod_rad, size);
+    let sight = |line: &LineTrack, sight: &Sight| LineSight {
+        confidence: line.confidence,
+        seen: sight.is_seen() && !moved,
+        kind: kind::of(line),
+    };
+    LaneEstimate {
+        left: Some(left),
+        right: Some(right),
+        confidence,
+        geometry: Some(shape::measure(&lane, geometry)),
+        source: LaneSource::Model,
+        left_line: sight(&tracker.left, &found.left),
+        right_line: sight(&tracker.right, &found.right),
+    }
+}
+
+fn fallen(confidence: f32, seconds: f64) -> f32 {
+    (confidence - (seconds / KEEP_S) as f32).max(0.0)
+}
+
+impl<'a> Scene<'a> {
+    fn new(masks: &'a RoadMasks, geometry: &'a CameraGeometry, size: (u32, u32)) -> Option<Self> {
+        let runs = Runs::of(&masks.lines, size)?;
+        Some(Self { runs, road: masks.drivable.decode(), masks, geometry, size })
+    }
+
+    fn look(&self, tracker: &mut LaneTracker, captured: Mono) -> Option<Found> {
+        if tracker.learnt == 0 {
+            let widths = classical::USUAL_WIDTH_M;
+            classical::try_all(tracker, |pitch| {
+                let found = self.searched(pitch, classical::PITCH_STEP_RAD, widths)?;
+                found.both().then_some(found.fit)
+            });
+        }
+        if tracker.learnt == 0 {
+            return None;
+        }
+        let followed = self.follow(tracker, captured);
+        // A lane with a line that has not been seen for a while may be another one.
+        let doubtful = |found: &Found| !found.both() && tracker.left.confidence.min(tracker.right.confidence) < 0.5;
+        match followed {
+            Some(found) if !doubtful(&found) => {
+                tracker.odd = None;
+                Some(found)
+            }
+            followed => self.find(tracker, captured).or(followed),
+        }
+    }
+
+    /// The lane where it must be by now.
+    fn follow(&self, tracker: &LaneTracker, captured: Mono) -> Option<Found> {
+        let mut shape = tracker.shape?;
+        let since = captured.since(tracker.seen?).as_secs_f64();
+        shape.left_m += tracker.drift_mps * since;
+        shape.right_m += tracker.drift_mps * since;
+        let known = tracker.learnt >= classical::LEAST_LEARNT;
+        let nod = if known { 0.004 } else { 0.01 };
+        let aside = 0.04 + 0.5 * since;
+        let sigma = [aside, aside, 0.004 + 0.05 * since, 1e-4 + 1.5e-3 * since, nod];
+        let prior = Prior { shape, sigma, width_m: classical::width(tracker, 0.06) };
+        // The longer ago, the farther off it may be.
+        let gate = if known { 2.5 + 3.0 * since.min(1.0) } else { 5.0 };
+        let found = self.fitted(tracker.pitch_rad, &prior, gate)?;
+        (found.left.is_seen() || found.right.is_seen()).then_some(Found { followed: true, ..found })
+    }
+
+    /// A lane from nothing, with the pitch that is known.
+    fn find(&self, tracker: &mut LaneTracker, captured: Mono) -> Option<Found> {
+        let width_m = classical::width(tracker, 0.3);
+        let found = self.searched(tracker.pitch_rad, 0.006, width_m)?;
+        if !found.both() || found.left.share + found.right.share < LEAST_FOUND {
+            return None;
+        }
+        if !classical::is_odd(tracker, &found.fit) {
+            tracker.odd = None;
+            return Some(found);
+        }
+        let width = found.fit.shape.left_m - found.fit.shape.right_m;
+        let before = tracker.odd.filter(|(_, before)| (width - before).abs() < 0.1 * width);
+        let first = before.map_or(captured, |(first, _)| first);
+        tracker.odd = Some((first, width));
+        if captured.since(first).as_secs_f64() < ODD_S {
+            return None;
+        }
+        tracker.odd = None;
+        (tracker.width_m, tracker.learnt) = (width, classical::LEAST_LEARNT);
+        Some(found)
+    }
+
+    /// A lane that the marks vote for, with this pitch, give or take.
+    fn searched(&self, pitch: f64, give: f64, width_m: (f64, f64)) -> Option<Found> {
+        let evidence = self.runs.evidence(self.geometry, pitch)?;
+        let shape = search::search(&evidence.marks, -self.geometry.left_m, Some(width_m))?;
+        let prior = Prior { shape, sigma: [0.4, 0.4, 0.02, 2e-3, give], width_m };
+        self.fitted(pitch, &prior, 5.0)
+    }
+
+    /// A lane that is fitted to the marks and can be one, and what is seen of its lines.
+    fn fitted(&self, pitch: f64, prior: &Prior, gate: f64) -> Option<Found> {
+        let evidence = self.runs.evidence(self.geometry, pitch)?;
+        let fit = fit::fit(&evidence, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
+        let road = (!self.road.is_empty()).then(|| (&self.masks.drivable, self.road.as_slice()));
+        let (left, right) = sight::of(&evidence, &self.runs, &fit, road, self.size)?;
+        Some(Found { fit, pitch_rad: pitch, left, right, followed: false })
+    }
+}
+
+/// Takes a lane over, and learns from it.
+fn learn(tracker: &mut LaneTracker, found: &Found, geometry: &CameraGeometry, since: f64, captured: Mono) {
+    let before = tracker.shape.zip(tracker.seen).filter(|_| found.followed);
+    match before {
+        Some((shape, seen)) => {
+            let middle = |shape: &LaneShape| (shape.left_m + shape.right_m) / 2.0;
+            let passed = captured.since(seen).as_secs_f64();
+            let off = middle(&found.fit.shape) - middle(&shape) - tracker.drift_mps * passed;
+            let drift = tracker.drift_mps + off / (passed + DRIFT_S);
+            tracker.drift_mps = drift.clamp(-FASTEST_MPS, FASTEST_MPS);
+        }
+        None => {
+            tracker.drift_mps = 0.0;
+            (tracker.left, tracker.right) = Default::default();
+        }
+    }
+    if found.both() {
+        classical::take(tracker, &found.fit, captured);
+    } else {
+        (tracker.shape, tracker.seen) = (Some(found.fit.shape), Some(captured));
+    }
+    for (line, sight) in [(&mut tracker.left, &found.left), (&mut tracker.right, &found.right)] {
+        if sight.is_seen() {
+            let rise = (since / SURE_S).clamp(0.5 / LEAST_LOOKS, 1.0 / LEAST_LOOKS) * sight.quality();
+            line.confidence = (line.confidence + rise as f32).min(1.0);
+        } else {
+            line.confidence = fallen(line.confidence, since);
+        }
+        kind::learn(line, sight.gaps, since);
+    }
+    move_over(tracker, geometry);
+}
+
+/// Goes over to the next lane, when the vehicle has crossed a line: that line is now the other one.
+fn move_over(tracker: &mut LaneTracker, geometry: &CameraGeometry) {
+    let Some(shape) = tracker.shape else { return };
+    let beside = classical::beside(shape, geometry);
+    // Of the new line nothing is known but where it must be.
+    let guess = LineTrack { confidence: 0.5, solidity: 0.0 };
+    if beside.left_m > shape.left_m {
+        tracker.right = std::mem::replace(&mut tracker.left, guess);
+    } else if beside.left_m < shape.left_m {
+        tracker.left = std::mem::replace(&mut tracker.right, guess);
+    }
+    tracker.shape = Some(beside);
+}
+
+#[cfg(test)]
+mod tests;
