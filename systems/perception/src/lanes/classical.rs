@@ -17,7 +17,7 @@ pub mod support;
 
 use waywarden_components::prelude::*;
 
-use super::shape;
+use super::{paint, shape};
 use evidence::Evidence;
 use fit::{Fit, Prior};
 use support::Support;
@@ -73,7 +73,9 @@ pub fn look(
         Some((fit, support)) => {
             odd = is_odd(tracker, &fit);
             let quality = if odd { 0.3 } else { support.quality() as f32 };
+            let since = tracker.seen.map_or(0.1, |seen| captured.since(seen).as_secs_f64());
             take(tracker, &fit, captured);
+            paint::look(tracker, features, geometry, captured, since.min(FORGET_S));
             if quality >= 0.5 { TRUST.0 * quality } else { TRUST.1 * (quality - 0.5) }
         }
         None => -TRUST.1,
@@ -85,15 +87,15 @@ pub fn look(
     tracker.claims += 1;
     let (left, right) = shape::draw(&fit.shape, geometry, tracker.pitch_rad + fit.nod_rad, size);
     // It judges both lines together.
-    let sight = LineSight { confidence: tracker.trust, seen: true, kind: LineKind::Unknown };
+    let sight = |line| LineSight { confidence: tracker.trust, seen: true, kind: paint::of(line) };
     LaneEstimate {
         left: Some(left),
         right: Some(right),
         confidence: tracker.trust,
         geometry: Some(shape::measure(&fit.shape, geometry)),
         source: LaneSource::Classical,
-        left_line: sight,
-        right_line: sight,
+        left_line: sight(&tracker.left),
+        right_line: sight(&tracker.right),
     }
 }
 

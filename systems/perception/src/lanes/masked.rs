@@ -6,12 +6,11 @@
 //! 4. [`sight`]: for each line, whether there is paint along it, and road on the lane's side of it;
 //! 5. here: confidence of each line. A line that is not seen is kept for a while, where the other one and the usual width
 //!    put it; one that nothing is seen of is lost, and with it the lane. Two unseen lines are no lane at once;
-//! 6. [`kind`]: solid or dashed, as far as gaps tell.
+//! 6. [`paint`]: solid or dashed, as far as gaps tell.
 //!
 //! What has the wrong width is not taken for the lane until it has been there for [`ODD_S`] seconds without the usual one:
 //! a barrier or a seam in the concrete is as straight as a line.
 
-pub mod kind;
 pub mod marks;
 pub mod sight;
 
@@ -19,7 +18,7 @@ use waywarden_components::prelude::*;
 
 use super::classical::fit::{self, Fit, Prior};
 use super::classical::{self, search};
-use super::shape;
+use super::{paint, shape};
 use marks::Runs;
 use sight::Sight;
 
@@ -27,9 +26,10 @@ use sight::Sight;
 const LEAST_LEARNT: u32 = 3;
 /// Confidence from which both lines are claimed, and below which one of them ends the claim.
 const CLAIM: (f32, f32) = (0.7, 0.3);
-/// A line that is seen becomes fully sure in about so many seconds, but not in fewer looks than [`LEAST_LOOKS`].
+/// A line that is seen becomes fully sure in so many seconds, and by no less and no more than this in a look: three looks
+/// that agree are enough, one is not.
 const SURE_S: f64 = 0.4;
-const LEAST_LOOKS: f64 = 2.5;
+const RISE: (f64, f64) = (0.25, 0.4);
 /// A sure line that is not seen is at 0 after so many seconds.
 const KEEP_S: f64 = 1.5;
 /// Longest time that counts between two looks, in seconds.
@@ -105,7 +105,7 @@ pub fn look(
     let sight = |line: &LineTrack, sight: &Sight| LineSight {
         confidence: line.confidence,
         seen: sight.is_seen() && !moved,
-        kind: kind::of(line),
+        kind: paint::of(line),
     };
     LaneEstimate {
         left: Some(left),
@@ -222,7 +222,10 @@ fn learn(tracker: &mut LaneTracker, found: &Found, geometry: &CameraGeometry, si
         }
         None => {
             tracker.drift_mps = 0.0;
-            (tracker.left, tracker.right) = Default::default();
+            // Trials of the pitch that agreed were a look that agreed.
+            let confidence = if tracker.learnt == 1 { RISE.0 as f32 } else { 0.0 };
+            tracker.left = LineTrack { confidence, solidity: 0.0 };
+            tracker.right = tracker.left;
         }
     }
     if found.both() {
@@ -232,12 +235,12 @@ fn learn(tracker: &mut LaneTracker, found: &Found, geometry: &CameraGeometry, si
     }
     for (line, sight) in [(&mut tracker.left, &found.left), (&mut tracker.right, &found.right)] {
         if sight.is_seen() {
-            let rise = (since / SURE_S).clamp(0.5 / LEAST_LOOKS, 1.0 / LEAST_LOOKS) * sight.quality();
+            let rise = (since / SURE_S).clamp(RISE.0, RISE.1) * sight.quality();
             line.confidence = (line.confidence + rise as f32).min(1.0);
         } else {
             line.confidence = fallen(line.confidence, since);
         }
-        kind::learn(line, sight.gaps, since);
+        paint::learn(line, sight.gaps, since);
     }
     move_over(tracker, geometry);
 }
