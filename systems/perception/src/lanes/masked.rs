@@ -16,11 +16,12 @@ pub mod sight;
 
 use waywarden_components::prelude::*;
 
+use super::classical::evidence::Evidence;
 use super::classical::fit::{self, Fit, Prior};
 use super::classical::{self, search};
 use super::{paint, shape};
 use marks::Runs;
-use sight::Sight;
+use sight::{Sight, Sights};
 
 /// Looks before pitch and width are known well enough for a lane to be claimed.
 const LEAST_LEARNT: u32 = 3;
@@ -39,8 +40,15 @@ const DRIFT_S: f64 = 0.5;
 const FASTEST_MPS: f64 = 1.5;
 /// A lane that is not as wide as usual is believed after so many seconds in which the usual one was not there.
 pub const ODD_S: f64 = 4.0;
-/// Shares of the rows in which both lines together are seen when a lane is found anew.
+/// Shares of the rows in which both lines together are seen at least when a lane is found anew; and when the pitch is not
+/// known, with which much can be made of anything.
 const LEAST_FOUND: f64 = 0.45;
+const LEAST_TRIED: f64 = 0.6;
+/// Marks are only of a line that is followed if they are so near to where it must be, in metres: this; and more for each
+/// second since it was seen, and each metre before the lens.
+const NEAR_M: (f64, f64, f64) = (0.2, 0.25, 0.008);
+/// As long as the pitch is hardly known.
+const NEAR_UNKNOWN: f64 = 2.5;
 
 /// A lane in a picture.
 #[derive(Clone, Copy, Debug)]
@@ -48,16 +56,9 @@ struct Found {
     fit: Fit,
     /// How far the camera was assumed to point below what its geometry says, for the fit.
     pitch_rad: f64,
-    left: Sight,
-    right: Sight,
+    sights: Sights,
     /// Whether it is where the lane was before, rather than one found anew.
     followed: bool,
-}
-
-impl Found {
-    fn both(&self) -> bool {
-        self.left.is_seen() && self.right.is_seen()
-    }
 }
 
 /// What is looked at.
@@ -113,8 +114,8 @@ pub fn look(
         confidence,
         geometry: Some(shape::measure(&lane, geometry)),
         source: LaneSource::Model,
-        left_line: sight(&tracker.left, &found.left),
-        right_line: sight(&tracker.right, &found.right),
+        left_line: sight(&tracker.left, &found.sights.left),
+        right_line: sight(&tracker.right, &found.sights.right),
     }
 }
 
@@ -133,7 +134,7 @@ impl<'a> Scene<'a> {
             let widths = classical::USUAL_WIDTH_M;
             classical::try_all(tracker, |pitch| {
                 let found = self.searched(pitch, classical::PITCH_STEP_RAD, widths)?;
-                found.both().then_some(found.fit)
+                found.sights.is_clear(LEAST_TRIED).then_some(found.fit)
             });
         }
         if tracker.learnt == 0 {
@@ -141,7 +142,8 @@ impl<'a> Scene<'a> {
         }
         let followed = self.follow(tracker, captured);
         // A lane with a line that has not been seen for a while may be another one.
-        let doubtful = |found: &Found| !found.both() && tracker.left.confidence.min(tracker.right.confidence) < 0.5;
+        let doubtful =
+            |found: &Found| !found.sights.both() && tracker.left.confidence.min(tracker.right.confidence) < 0.5;
         match followed {
             Some(found) if !doubtful(&found) => {
                 tracker.odd = None;
@@ -164,15 +166,23 @@ impl<'a> Scene<'a> {
         let prior = Prior { shape, sigma, width_m: classical::width(tracker, 0.06) };
         // The longer ago, the farther off it may be.
         let gate = if known { 2.5 + 3.0 * since.min(1.0) } else { 5.0 };
-        let found = self.fitted(tracker.pitch_rad, &prior, gate)?;
-        (found.left.is_seen() || found.right.is_seen()).then_some(Found { followed: true, ..found })
+        let mut evidence = self.runs.evidence(self.geometry, tracker.pitch_rad)?;
+        let wider = if known { 1.0 } else { NEAR_UNKNOWN };
+        evidence.marks.retain(|mark| {
+            let expected = Fit { shape, nod_rad: 0.0, explained: 0.0 };
+            let off = |left_m| (mark.slope - expected.bearing(left_m, mark.nearness, &evidence.plane)).abs();
+            let near_m = NEAR_M.0 + NEAR_M.1 * since + NEAR_M.2 / mark.nearness;
+            off(shape.left_m).min(off(shape.right_m)) <= wider * near_m * mark.nearness
+        });
+        let found = self.fitted(tracker.pitch_rad, &evidence, &prior, gate)?;
+        (found.sights.left.is_seen() || found.sights.right.is_seen()).then_some(Found { followed: true, ..found })
     }
 
     /// A lane from nothing, with the pitch that is known.
     fn find(&self, tracker: &mut LaneTracker, captured: Mono) -> Option<Found> {
         let width_m = classical::width(tracker, 0.3);
         let found = self.searched(tracker.pitch_rad, 0.006, width_m)?;
-        if !found.both() || found.left.share + found.right.share < LEAST_FOUND {
+        if !found.sights.is_clear(LEAST_FOUND) {
             return None;
         }
         if !classical::is_odd(tracker, &found.fit) {
@@ -196,16 +206,15 @@ impl<'a> Scene<'a> {
         let evidence = self.runs.evidence(self.geometry, pitch)?;
         let shape = search::search(&evidence.marks, -self.geometry.left_m, Some(width_m))?;
         let prior = Prior { shape, sigma: [0.4, 0.4, 0.02, 2e-3, give], width_m };
-        self.fitted(pitch, &prior, 5.0)
+        self.fitted(pitch, &evidence, &prior, 5.0)
     }
 
     /// A lane that is fitted to the marks and can be one, and what is seen of its lines.
-    fn fitted(&self, pitch: f64, prior: &Prior, gate: f64) -> Option<Found> {
-        let evidence = self.runs.evidence(self.geometry, pitch)?;
-        let fit = fit::fit(&evidence, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
+    fn fitted(&self, pitch: f64, evidence: &Evidence, prior: &Prior, gate: f64) -> Option<Found> {
+        let fit = fit::fit(evidence, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
         let road = (!self.road.is_empty()).then(|| (&self.masks.drivable, self.road.as_slice()));
-        let (left, right) = sight::of(&evidence, &self.runs, &fit, road, self.size)?;
-        Some(Found { fit, pitch_rad: pitch, left, right, followed: false })
+        let sights = sight::of(evidence, &self.runs, &fit, road, self.size)?;
+        Some(Found { fit, pitch_rad: pitch, sights, followed: false })
     }
 }
 
@@ -228,12 +237,12 @@ fn learn(tracker: &mut LaneTracker, found: &Found, geometry: &CameraGeometry, si
             tracker.right = tracker.left;
         }
     }
-    if found.both() {
+    if found.sights.both() {
         classical::take(tracker, &found.fit, captured);
     } else {
         (tracker.shape, tracker.seen) = (Some(found.fit.shape), Some(captured));
     }
-    for (line, sight) in [(&mut tracker.left, &found.left), (&mut tracker.right, &found.right)] {
+    for (line, sight) in [(&mut tracker.left, &found.sights.left), (&mut tracker.right, &found.sights.right)] {
         if sight.is_seen() {
             let rise = (since / SURE_S).clamp(RISE.0, RISE.1) * sight.quality();
             line.confidence = (line.confidence + rise as f32).min(1.0);

@@ -9,9 +9,10 @@ use super::classical::evidence::Evidence;
 use super::classical::fit::{self, Fit, Prior};
 
 /// The road on which lines are expected, in metres before the lens.
-const EXPECTED_M: (f64, f64) = (5.0, 30.0);
-/// How far a mark may be off its line, in standard deviations.
+const EXPECTED_M: (f64, f64) = (5.0, 25.0);
+/// How far a mark may be off its line, in standard deviations, and in metres.
 const ON_LINE: f64 = 2.5;
+const ON_LINE_M: f64 = 0.25;
 /// The surroundings of a line, in metres.
 const AROUND_M: f64 = 0.5;
 /// Rows in a row in which a line is seen, or it is not seen: paint is long, clutter is not.
@@ -81,7 +82,7 @@ impl Paint {
             let off = (mark.slope - fit.bearing(left_m, mark.nearness, &evidence.plane)).abs();
             if off <= AROUND_M * mark.nearness {
                 around += mark.weight;
-                if off <= ON_LINE * evidence.sigma(mark) {
+                if off <= (ON_LINE * evidence.sigma(mark)).min(ON_LINE_M * mark.nearness) {
                     on.push((at, mark.weight));
                 }
             }
@@ -93,17 +94,37 @@ impl Paint {
                 *painted |= clear >= CLEAR * clearest;
             }
         }
-        for run in painted.chunk_by_mut(|a, b| a == b) {
-            if run.len() < LEAST_RUN {
-                run.fill(false);
-            }
-        }
         Self { painted, tight: if around > 0.0 { sum / around } else { 0.0 } }
     }
 
     /// Share of the rows in which there is paint.
     pub fn share(&self) -> f64 {
-        self.painted.iter().filter(|painted| **painted).count() as f64 / self.painted.len().max(1) as f64
+        let mut painted = self.painted.clone();
+        smooth(&mut painted, true);
+        painted.iter().filter(|painted| **painted).count() as f64 / painted.len().max(1) as f64
+    }
+
+    /// What the gaps say; the rows are those that it was made with.
+    pub fn gaps(&self, rows: &[Row]) -> Gaps {
+        let mut painted = self.painted.clone();
+        // A row or two may be missing.
+        smooth(&mut painted, false);
+        smooth(&mut painted, true);
+        gaps(rows, &painted)
+    }
+}
+
+/// Turns runs of this that are too short into the opposite.
+fn smooth(painted: &mut [bool], this: bool) {
+    let rows = painted.len();
+    let mut at = 0;
+    for run in painted.chunk_by_mut(|a, b| a == b) {
+        let (first, last) = (at == 0, at + run.len() == rows);
+        at += run.len();
+        // What ends with the picture may go on.
+        if run.len() < LEAST_RUN && run.first() == Some(&this) && (this || !(first || last)) {
+            run.fill(!this);
+        }
     }
 }
 
@@ -126,7 +147,7 @@ pub fn look(
     let all = (0..evidence.rows).step_by(LaneFeatures::ROW_STEP).map(|row| (row, f64::from(row) + 0.5));
     let rows = rows(&evidence, &fit, all)?;
     for (line, left_m) in [(&mut tracker.left, fit.shape.left_m), (&mut tracker.right, fit.shape.right_m)] {
-        learn(line, gaps(&rows, &Paint::of(&evidence, &fit, left_m, &rows).painted), since);
+        learn(line, Paint::of(&evidence, &fit, left_m, &rows).gaps(&rows), since);
     }
     Some(())
 }
@@ -144,7 +165,7 @@ pub enum Gaps {
 }
 
 /// What a line says that has paint or not (`painted`) in these rows, which come from afar.
-pub fn gaps(rows: &[Row], painted: &[bool]) -> Gaps {
+fn gaps(rows: &[Row], painted: &[bool]) -> Gaps {
     // Stretches of the same, from near: whether they are painted, and their length.
     let mut stretches: Vec<(bool, f64)> = Vec::new();
     let rows = rows.iter().map(|row| row.forward_m).zip(painted).rev().take_while(|(at, _)| *at <= FARTHEST_M);

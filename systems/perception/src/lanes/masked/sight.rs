@@ -16,6 +16,12 @@ const INWARDS_M: [f64; 3] = [0.4, 0.7, 1.0];
 /// Share of those places that are road at least.
 const LEAST_ROAD: f64 = 0.2;
 
+/// Share of the marks around each line that are on it at least, in a lane that nobody expected.
+const LEAST_TIGHT: f64 = 0.4;
+/// What is so far from both lines is between them, in metres; and the share of the rows in which anything may be there.
+const INSIDE_M: f64 = 0.35;
+const MOST_INSIDE: f64 = 0.35;
+
 /// What is seen of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sight {
@@ -43,6 +49,32 @@ impl Sight {
     }
 }
 
+/// What is seen of a lane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sights {
+    /// Of its left line.
+    pub left: Sight,
+    /// Of its right line.
+    pub right: Sight,
+    /// Share of the rows in which something like paint is between them.
+    pub inside: f64,
+}
+
+impl Sights {
+    /// Whether both lines are seen.
+    pub fn both(&self) -> bool {
+        self.left.is_seen() && self.right.is_seen()
+    }
+
+    /// Whether both lines are seen well enough for a lane that nobody expected: in this share of the rows, added up.
+    pub fn is_clear(&self, least: f64) -> bool {
+        self.both()
+            && self.left.share + self.right.share >= least
+            && self.left.tight.min(self.right.tight) >= LEAST_TIGHT
+            && self.inside <= MOST_INSIDE
+    }
+}
+
 /// What is seen of the left and the right line of this lane; none where too little road is in the picture. `road` is the
 /// drivable mask and its pixels, `size` the frame's.
 pub fn of(
@@ -51,7 +83,7 @@ pub fn of(
     fit: &Fit,
     road: Option<(&Mask, &[u8])>,
     size: (u32, u32),
-) -> Option<(Sight, Sight)> {
+) -> Option<Sights> {
     let rows = paint::rows(evidence, fit, runs.rows().map(|row| (row, runs.y(row))))?;
     let line = |left_m: f64, inwards: f64| {
         let paint = Paint::of(evidence, fit, left_m, &rows);
@@ -63,13 +95,22 @@ pub fn of(
             (all > 0).then(|| f64::from(road) / f64::from(all))
         });
         // Masks have no gaps in many a dashed line: only those that are there say something.
-        let gaps = match paint::gaps(&rows, &paint.painted) {
+        let gaps = match paint.gaps(&rows) {
             Gaps::Some => Gaps::Some,
             Gaps::None | Gaps::Unclear => Gaps::Unclear,
         };
         Sight { share: paint.share(), tight: paint.tight, road: road.unwrap_or(1.0), gaps }
     };
-    Some((line(fit.shape.left_m, -1.0), line(fit.shape.right_m, 1.0)))
+    let mut inside = vec![false; rows.len()];
+    for mark in &evidence.marks {
+        let Ok(at) = rows.binary_search_by_key(&mark.row, |row| row.row) else { continue };
+        let off = |left_m: f64| (mark.slope - fit.bearing(left_m, mark.nearness, &evidence.plane)) / mark.nearness;
+        if let Some(inside) = inside.get_mut(at) {
+            *inside |= off(fit.shape.left_m) < -INSIDE_M && off(fit.shape.right_m) > INSIDE_M;
+        }
+    }
+    let inside = inside.iter().filter(|inside| **inside).count() as f64 / inside.len() as f64;
+    Some(Sights { left: line(fit.shape.left_m, -1.0), right: line(fit.shape.right_m, 1.0), inside })
 }
 
 /// A look at the drivable mask.

@@ -6,7 +6,7 @@ use super::*;
 use crate::road_plane::{RoadPlane, RoadPoint};
 
 const SIZE: (u32, u32) = (1280, 720);
-const MASK: (u32, u32) = (320, 180);
+const MASK: (u32, u32) = (480, 270);
 
 /// A line, or what looks like one.
 #[derive(Clone, Copy)]
@@ -77,7 +77,9 @@ impl Road {
                 let point = |off: f32| ImagePoint { x: (x as f32 + 0.5 + off) * scale, y: (y as f32 + 0.5) * scale };
                 let at = (y * MASK.0 + x) as usize;
                 let relative = |point: RoadPoint| {
-                    point.left_m - self.slope * point.forward_m - self.curvature * point.forward_m * point.forward_m / 2.0
+                    point.left_m
+                        - self.slope * point.forward_m
+                        - self.curvature * point.forward_m * point.forward_m / 2.0
                 };
                 if let Some(point) = plane.to_road(point(0.0)).filter(|point| point.forward_m < 60.0) {
                     road[at] = (self.road.0..=self.road.1).contains(&relative(point));
@@ -307,7 +309,9 @@ fn a_change_of_lane_is_followed_and_lines_keep_their_kind() {
     tracker.left.solidity = -1.0;
     let estimates = drive(&mut tracker, &mut road, &geometry, (50, 10.0), |road| {
         road.slope = if road.lines[0].left_m > 1.8 { 0.03 } else { 0.0 };
-        road.lines.iter_mut().for_each(|line| line.left_m -= if line.left_m > 1.8 || road.slope > 0.0 { 0.09 } else { 0.0 });
+        road.lines
+            .iter_mut()
+            .for_each(|line| line.left_m -= if line.left_m > 1.8 || road.slope > 0.0 { 0.09 } else { 0.0 });
     });
     let offsets: Vec<f32> = estimates.iter().filter_map(|e| e.geometry).map(|lane| lane.offset_m).collect();
     assert!(offsets.len() >= 40, "{offsets:?}");
