@@ -38,17 +38,24 @@ const LONGEST_S: f64 = 1.0;
 /// Time over which the drift of the lines is averaged, in seconds, and the fastest that is believed, in m/s.
 const DRIFT_S: f64 = 0.5;
 const FASTEST_MPS: f64 = 1.5;
+/// Share of its usual width by which a lane that is found may differ from it: less than to a barrier right beside a line.
+const ODD_WIDTH: f64 = 0.07;
 /// A lane that is not as wide as usual is believed after so many seconds in which the usual one was not there.
 pub const ODD_S: f64 = 4.0;
-/// Shares of the rows in which both lines together are seen at least when a lane is found anew; and when the pitch is not
-/// known, with which much can be made of anything.
-const LEAST_FOUND: f64 = 0.45;
-const LEAST_TRIED: f64 = 0.6;
+/// Shares of the rows in which both lines together are seen at least when a lane is found anew, and of the marks around each
+/// line that are on it. More where the pitch is not known: with any pitch something can be made of anything.
+const FOUND: (f64, f64) = (0.45, 0.4);
+const TRIED: (f64, f64) = (0.6, 0.8);
 /// Marks are only of a line that is followed if they are so near to where it must be, in metres: this; and more for each
 /// second since it was seen, and each metre before the lens.
-const NEAR_M: (f64, f64, f64) = (0.2, 0.25, 0.008);
+const NEAR_M: (f64, f64, f64) = (0.15, 0.25, 0.004);
 /// As long as the pitch is hardly known.
 const NEAR_UNKNOWN: f64 = 2.5;
+/// A lane that is followed is no farther from where it must be, in metres, and in metres for each second since it was seen:
+/// no vehicle moves aside faster, but a fit does that goes over to another line.
+const ASIDE_M: (f64, f64) = (0.12, 0.4);
+/// That is compared at this distance before the lens, in metres, which all pictures show.
+const COMPARED_M: f64 = 10.0;
 
 /// A lane in a picture.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +141,7 @@ impl<'a> Scene<'a> {
             let widths = classical::USUAL_WIDTH_M;
             classical::try_all(tracker, |pitch| {
                 let found = self.searched(pitch, classical::PITCH_STEP_RAD, widths)?;
-                found.sights.is_clear(LEAST_TRIED).then_some(found.fit)
+                found.sights.is_clear(TRIED).then_some(found.fit)
             });
         }
         if tracker.learnt == 0 {
@@ -146,7 +153,7 @@ impl<'a> Scene<'a> {
             |found: &Found| !found.sights.both() && tracker.left.confidence.min(tracker.right.confidence) < 0.5;
         match followed {
             Some(found) if !doubtful(&found) => {
-                tracker.odd = None;
+                tracker.odd = tracker.odd.filter(|_| !found.sights.both());
                 Some(found)
             }
             followed => self.find(tracker, captured).or(followed),
@@ -161,11 +168,11 @@ impl<'a> Scene<'a> {
         shape.right_m += tracker.drift_mps * since;
         let known = tracker.learnt >= classical::LEAST_LEARNT;
         let nod = if known { 0.004 } else { 0.01 };
-        let aside = 0.04 + 0.5 * since;
+        let aside = 0.04 + 0.25 * since;
         let sigma = [aside, aside, 0.004 + 0.05 * since, 1e-4 + 1.5e-3 * since, nod];
         let prior = Prior { shape, sigma, width_m: classical::width(tracker, 0.06) };
         // The longer ago, the farther off it may be.
-        let gate = if known { 2.5 + 3.0 * since.min(1.0) } else { 5.0 };
+        let gate = if known { 2.5 + since.min(1.0) } else { 5.0 };
         let mut evidence = self.runs.evidence(self.geometry, tracker.pitch_rad)?;
         let wider = if known { 1.0 } else { NEAR_UNKNOWN };
         evidence.marks.retain(|mark| {
@@ -175,6 +182,12 @@ impl<'a> Scene<'a> {
             off(shape.left_m).min(off(shape.right_m)) <= wider * near_m * mark.nearness
         });
         let found = self.fitted(tracker.pitch_rad, &evidence, &prior, gate)?;
+        let at = |shape: &LaneShape| {
+            shape.left_m + shape.slope * COMPARED_M + shape.curvature_per_m * COMPARED_M * COMPARED_M / 2.0
+        };
+        if (at(&found.fit.shape) - at(&shape)).abs() > wider * (ASIDE_M.0 + ASIDE_M.1 * since) {
+            return None;
+        }
         (found.sights.left.is_seen() || found.sights.right.is_seen()).then_some(Found { followed: true, ..found })
     }
 
@@ -182,14 +195,15 @@ impl<'a> Scene<'a> {
     fn find(&self, tracker: &mut LaneTracker, captured: Mono) -> Option<Found> {
         let width_m = classical::width(tracker, 0.3);
         let found = self.searched(tracker.pitch_rad, 0.006, width_m)?;
-        if !found.sights.is_clear(LEAST_FOUND) {
+        if !found.sights.is_clear(FOUND) {
             return None;
         }
-        if !classical::is_odd(tracker, &found.fit) {
+        let width = found.fit.shape.left_m - found.fit.shape.right_m;
+        let known = tracker.learnt >= classical::LEAST_LEARNT;
+        if !known || (width - tracker.width_m).abs() <= ODD_WIDTH * tracker.width_m {
             tracker.odd = None;
             return Some(found);
         }
-        let width = found.fit.shape.left_m - found.fit.shape.right_m;
         let before = tracker.odd.filter(|(_, before)| (width - before).abs() < 0.1 * width);
         let first = before.map_or(captured, |(first, _)| first);
         tracker.odd = Some((first, width));

@@ -83,7 +83,7 @@ fn pair(votes: &[f32; BINS], middle_m: f64, width_m: Option<(f64, f64)>) -> Opti
             let inside: f64 =
                 peaks.iter().filter(|(at, _)| *at < left - BESIDE_M && *at > right + BESIDE_M).map(|peak| peak.1).sum();
             let odd = width_m.map_or(0.0, |(usual, sigma)| (left - right - usual) / sigma);
-            let score = libm::sqrt(left_votes * right_votes) / (1.0 + odd * odd) - inside;
+            let score = libm::sqrt(left_votes * right_votes) / (1.0 + (odd * odd).min(1.0)) - inside;
             if score > best.map_or(0.0, |(_, most)| most) {
                 best = Some(((left, right), score));
             }

@@ -16,8 +16,6 @@ const INWARDS_M: [f64; 3] = [0.4, 0.7, 1.0];
 /// Share of those places that are road at least.
 const LEAST_ROAD: f64 = 0.2;
 
-/// Share of the marks around each line that are on it at least, in a lane that nobody expected.
-const LEAST_TIGHT: f64 = 0.4;
 /// What is so far from both lines is between them, in metres; and the share of the rows in which anything may be there.
 const INSIDE_M: f64 = 0.35;
 const MOST_INSIDE: f64 = 0.35;
@@ -66,11 +64,12 @@ impl Sights {
         self.left.is_seen() && self.right.is_seen()
     }
 
-    /// Whether both lines are seen well enough for a lane that nobody expected: in this share of the rows, added up.
-    pub fn is_clear(&self, least: f64) -> bool {
+    /// Whether both lines are seen well enough for a lane that nobody expected: in at least this share of the rows, added up,
+    /// and with this share of the marks around each on it.
+    pub fn is_clear(&self, (share, tight): (f64, f64)) -> bool {
         self.both()
-            && self.left.share + self.right.share >= least
-            && self.left.tight.min(self.right.tight) >= LEAST_TIGHT
+            && self.left.share + self.right.share >= share
+            && self.left.tight.min(self.right.tight) >= tight
             && self.inside <= MOST_INSIDE
     }
 }
