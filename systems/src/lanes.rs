@@ -6,7 +6,7 @@
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
-pub use waywarden_perception::lanes::{classical, masked, shape};
+pub use waywarden_perception::lanes::{classical, masked, paint, shape};
 
 use crate::budget;
 use crate::registry::Register;
@@ -81,8 +81,8 @@ pub fn understand(
     for result in results.read().filter(|result| result.job.role == JobRole::Segmentation) {
         take_masks(result, &mut frames, &mut cameras);
     }
-    if plugin.classical && !models.ready(JobRole::Segmentation) {
-        look_at_features(&mut frames, &mut cameras);
+    if plugin.classical {
+        look_at_features(&mut frames, &mut cameras, models.ready(JobRole::Segmentation));
     }
     // A result may come late: after its camera has gone.
     for (_, _, _, mut lane, _) in cameras.iter_mut().filter(|(_, _, fresh, lane, _)| !fresh.0 && lane.frame.is_some()) {
@@ -115,7 +115,9 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
 
 /// Looks at what was found in the frames that `camera::capture` has looked at closely, in order of their ids. Whatever the
 /// gate says of a frame that can be used: a look costs little, and a lane that is followed wants frames that differ little.
-fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
+///
+/// Where lanes come `from_masks`, only how their lines are painted is read in the features.
+fn look_at_features(frames: &mut Frames, cameras: &mut Watched, from_masks: bool) {
     let mut all: Vec<_> = frames.iter_mut().collect();
     all.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, score, mut features, _, mut estimate) in all {
@@ -125,11 +127,16 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
         if tracker.latest.is_some_and(|(seq, _)| id.seq <= seq) {
             continue;
         }
-        tracker.latest = Some((id.seq, stamp.captured));
+        let before = tracker.latest.replace((id.seq, stamp.captured));
         // Nobody needs them after this tick.
         let features = std::mem::take(&mut *features);
         let Thumbnail::Ready { width, height, .. } = thumbnail else { continue };
         if features.width == 0 || *score == GateScore::Unusable {
+            continue;
+        }
+        if from_masks {
+            let since = before.map_or(0.1, |(_, before)| stamp.captured.since(before).as_secs_f64());
+            paint::look(&mut tracker, &features, &camera.geometry, stamp.captured, since);
             continue;
         }
         *estimate = classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);

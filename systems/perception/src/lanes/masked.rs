@@ -173,7 +173,8 @@ impl<'a> Scene<'a> {
         let prior = Prior { shape, sigma, width_m: classical::width(tracker, 0.06) };
         // The longer ago, the farther off it may be.
         let gate = if known { 2.5 + since.min(1.0) } else { 5.0 };
-        let mut evidence = self.runs.evidence(self.geometry, tracker.pitch_rad)?;
+        let all = self.runs.evidence(self.geometry, tracker.pitch_rad)?;
+        let mut evidence = all.clone();
         let wider = if known { 1.0 } else { NEAR_UNKNOWN };
         evidence.marks.retain(|mark| {
             let expected = Fit { shape, nod_rad: 0.0, explained: 0.0 };
@@ -181,7 +182,7 @@ impl<'a> Scene<'a> {
             let near_m = NEAR_M.0 + NEAR_M.1 * since + NEAR_M.2 / mark.nearness;
             off(shape.left_m).min(off(shape.right_m)) <= wider * near_m * mark.nearness
         });
-        let found = self.fitted(tracker.pitch_rad, &evidence, &prior, gate)?;
+        let found = self.fitted(tracker.pitch_rad, (&evidence, &all), &prior, gate)?;
         let at = |shape: &LaneShape| {
             shape.left_m + shape.slope * COMPARED_M + shape.curvature_per_m * COMPARED_M * COMPARED_M / 2.0
         };
@@ -220,14 +221,15 @@ impl<'a> Scene<'a> {
         let evidence = self.runs.evidence(self.geometry, pitch)?;
         let shape = search::search(&evidence.marks, -self.geometry.left_m, Some(width_m))?;
         let prior = Prior { shape, sigma: [0.4, 0.4, 0.02, 2e-3, give], width_m };
-        self.fitted(pitch, &evidence, &prior, 5.0)
+        self.fitted(pitch, (&evidence, &evidence), &prior, 5.0)
     }
 
-    /// A lane that is fitted to the marks and can be one, and what is seen of its lines.
-    fn fitted(&self, pitch: f64, evidence: &Evidence, prior: &Prior, gate: f64) -> Option<Found> {
-        let fit = fit::fit(evidence, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
+    /// A lane that is fitted to the first marks and can be one, and what is seen of its lines in the second ones: whether a
+    /// line is clear, those say, too, that are not of it.
+    fn fitted(&self, pitch: f64, marks: (&Evidence, &Evidence), prior: &Prior, gate: f64) -> Option<Found> {
+        let fit = fit::fit(marks.0, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
         let road = (!self.road.is_empty()).then(|| (&self.masks.drivable, self.road.as_slice()));
-        let sights = sight::of(evidence, &self.runs, &fit, road, self.size)?;
+        let sights = sight::of(marks.1, &self.runs, &fit, road, self.size)?;
         Some(Found { fit, pitch_rad: pitch, sights, followed: false })
     }
 }

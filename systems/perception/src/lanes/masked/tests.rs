@@ -279,9 +279,13 @@ fn barriers_and_seams_do_not_take_over() {
             road.lines.insert(0, gone);
             let back = drive(&mut tracker, &mut road, &geometry, looks(3.0), |_| {});
             assert!(back.last().is_some_and(|last| last.geometry.is_some()), "{name} at {hz} Hz");
-            for lane in estimates.iter().chain(&back).filter_map(|estimate| estimate.geometry) {
+            for (lane, most) in [(&estimates, 0.2), (&back, 0.35)]
+                .into_iter()
+                .flat_map(|(all, most)| all.iter().filter_map(move |estimate| Some((estimate.geometry?, most))))
+            {
                 assert_near(&format!("{name} at {hz} Hz: width"), lane.width_m, 3.6, 0.25);
-                assert_near(&format!("{name} at {hz} Hz: offset"), lane.offset_m, 0.0, 0.2);
+                // Found anew, a line and a barrier right beside it are one thing, where the mask does not part them.
+                assert_near(&format!("{name} at {hz} Hz: offset"), lane.offset_m, 0.0, most);
             }
         }
     }
