@@ -258,7 +258,7 @@ fn barriers_and_seams_do_not_take_over() {
     let geometry = CameraGeometry::default();
     let strangers = [
         ("a barrier outside", Line { half_m: 0.2, ..line(2.5) }),
-        ("a barrier right beside", Line { half_m: 0.15, ..line(2.25) }),
+        ("a barrier right beside", Line { half_m: 0.15, ..line(2.4) }),
         ("a seam inside", line(0.9)),
         ("a seam near the line", line(1.35)),
         ("the edge of the road", line(-2.6)),
