@@ -17,7 +17,7 @@ const INWARDS_M: [f64; 3] = [0.4, 0.7, 1.0];
 const LEAST_ROAD: f64 = 0.2;
 
 /// What is so far from both lines is between them, in metres; and the share of the rows in which anything may be there.
-const INSIDE_M: f64 = 0.35;
+const INSIDE_M: f64 = 0.6;
 const MOST_INSIDE: f64 = 0.35;
 
 /// What is seen of a line.
