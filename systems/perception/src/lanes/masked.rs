@@ -228,7 +228,7 @@ impl<'a> Scene<'a> {
     /// line is clear, those say, too, that are not of it.
     fn fitted(&self, pitch: f64, marks: (&Evidence, &Evidence), prior: &Prior, gate: f64) -> Option<Found> {
         let fit = fit::fit(marks.0, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
-        let road = (!self.road.is_empty()).then(|| (&self.masks.drivable, self.road.as_slice()));
+        let road = (!self.road.is_empty()).then_some((&self.masks.drivable, self.road.as_slice()));
         let sights = sight::of(marks.1, &self.runs, &fit, road, self.size)?;
         Some(Found { fit, pitch_rad: pitch, sights, followed: false })
     }

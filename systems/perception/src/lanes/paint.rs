@@ -138,7 +138,7 @@ pub fn look(
     since: f64,
 ) -> Option<()> {
     let passed = captured.since(tracker.seen?).as_secs_f64();
-    let Some(mut shape) = tracker.shape.filter(|_| passed <= LONGEST_S) else { return None };
+    let mut shape = tracker.shape.filter(|_| passed <= LONGEST_S)?;
     shape.left_m += tracker.drift_mps * passed;
     shape.right_m += tracker.drift_mps * passed;
     let evidence = Evidence::of(features, geometry, tracker.pitch_rad)?;
