@@ -1,4 +1,4 @@
-//! What the classical lane estimator sees in a picture, and what it remembers.
+//! What the classical lane estimator sees in a picture, and what is remembered of lanes.
 
 use bevy_ecs::component::Component;
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,16 @@ pub struct LaneShape {
     pub curvature_per_m: f64,
 }
 
-/// What the classical estimator remembers of a camera. Written by `lanes::understand`.
+/// One of the two lines of a lane, as it is followed from mask to mask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LineTrack {
+    /// How sure it is that the line is there, 0 to 1.
+    pub confidence: f32,
+    /// What its gaps, or that it has none, have said so far: from -1, surely dashed, to 1, surely solid.
+    pub solidity: f32,
+}
+
+/// What is remembered of the lanes that a camera sees. Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneTracker {
     /// Number and time of capture of the newest frame, looked at or not.
@@ -74,6 +83,21 @@ pub struct LaneTracker {
     pub looked: u64,
     /// Frames in which the lane was claimed.
     pub claims: u64,
+    /// The left line, as followed from mask to mask.
+    #[serde(default)]
+    pub left: LineTrack,
+    /// The right line, likewise.
+    #[serde(default)]
+    pub right: LineTrack,
+    /// Speed of both lines to the left, relative to the vehicle, in m/s.
+    #[serde(default)]
+    pub drift_mps: f64,
+    /// When the newest frame was captured whose masks were looked at.
+    #[serde(default)]
+    pub masked: Option<Mono>,
+    /// Since when lanes have been seen that are not as wide as usual, and how wide the newest was, in metres.
+    #[serde(default)]
+    pub odd: Option<(Mono, f64)>,
 }
 
 crate::kinds! {

@@ -109,6 +109,30 @@ pub enum LaneSource {
     Classical,
 }
 
+/// How a line is painted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// It cannot be told, or not yet.
+    #[default]
+    Unknown,
+    /// Without gaps.
+    Solid,
+    /// With gaps.
+    Dashed,
+}
+
+/// What is known of one of the two lines of a lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LineSight {
+    /// How sure it is that the line is there, 0 to 1. It falls while the line is not seen.
+    pub confidence: f32,
+    /// Whether its paint was seen in this frame; if not, its place follows from the other line and the usual width.
+    pub seen: bool,
+    /// How it is painted.
+    pub kind: LineKind,
+}
+
 /// The lines beside the vehicle in one frame. Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneEstimate {
@@ -116,13 +140,19 @@ pub struct LaneEstimate {
     pub left: Option<Vec<ImagePoint>>,
     /// Right line, likewise.
     pub right: Option<Vec<ImagePoint>>,
-    /// 0 to 1. Of a model's mask: the share of the looked-at rows in which both lines were seen. Of the classical estimator:
-    /// how well the lane has held over the last looks.
+    /// How sure it is, 0 to 1. Of a model's masks: the confidence of the less sure line. Of the classical estimator: how well
+    /// the lane has held over the last looks. 0 where no lane is claimed.
     pub confidence: f32,
     /// The lane in metres; none where it is not claimed. As good as the camera's geometry is known.
     pub geometry: Option<LaneGeometry>,
     /// Where it comes from.
     pub source: LaneSource,
+    /// The left line by itself.
+    #[serde(default)]
+    pub left_line: LineSight,
+    /// The right line by itself.
+    #[serde(default)]
+    pub right_line: LineSight,
 }
 
 /// What an obstacle is (a coarse view of the COCO classes).

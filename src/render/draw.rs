@@ -296,6 +296,7 @@ mod tests {
             confidence: 0.9,
             geometry,
             source: LaneSource::Model,
+            ..LaneEstimate::default()
         };
         let picture = jpeg::RgbPicture { width: 640, height: 360, data: vec![128; 3 * 640 * 360] };
         let jpeg = Some(jpeg::encode_rgb(&picture, 90).unwrap());

@@ -74,7 +74,6 @@ pub fn capture(
     mut frames: Query<(&StableId, &Stamp, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
     cameras: Query<(&StableId, &Camera, &LaneTracker)>,
     (gate, closer): (Res<GateSettings>, Res<CloserLook>),
-    models: Res<ModelStatus>,
     ahead: Option<Res<LookAhead>>,
 ) {
     if !gate.enabled {
@@ -86,8 +85,8 @@ pub fn capture(
         .map(|(id, stamp, ..)| (*id, stamp.captured))
         .collect();
     fresh.sort_unstable();
-    let closely =
-        if models.ready(JobRole::Segmentation) { BTreeMap::new() } else { due_frames(&fresh, &cameras, *closer) };
+    // With a model, too: its masks have no gaps in dashed lines, ridges do.
+    let closely = due_frames(&fresh, &cameras, *closer);
     let look = |id: &StableId, frame: &Frame, thumbnail: &mut Thumbnail, features: &mut LaneFeatures| {
         if *thumbnail != Thumbnail::Pending {
             return;

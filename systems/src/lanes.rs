@@ -1,16 +1,12 @@
 //! Lanes: keeps the lines beside the vehicle, in pictures and in metres.
 //!
-//! With a segmentation model accepted front frames are segmented and lines traced in the masks. Without one the
-//! [`classical`] estimator looks at front frames, if the config lets it.
-
-pub mod classical;
-mod metres;
-pub mod shape;
-pub mod trace;
+//! With a segmentation model accepted front frames are segmented, and lines are followed from mask to
+//! mask ([`masked`]). Without one the [`classical`] estimator looks at front frames, if the config lets it.
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
+pub use waywarden_perception::lanes::{classical, masked, paint, shape};
 
 use crate::budget;
 use crate::registry::Register;
@@ -85,8 +81,8 @@ pub fn understand(
     for result in results.read().filter(|result| result.job.role == JobRole::Segmentation) {
         take_masks(result, &mut frames, &mut cameras);
     }
-    if plugin.classical && !models.ready(JobRole::Segmentation) {
-        look_at_features(&mut frames, &mut cameras);
+    if plugin.classical {
+        look_at_features(&mut frames, &mut cameras, models.ready(JobRole::Segmentation));
     }
     // A result may come late: after its camera has gone.
     for (_, _, _, mut lane, _) in cameras.iter_mut().filter(|(_, _, fresh, lane, _)| !fresh.0 && lane.frame.is_some()) {
@@ -106,8 +102,7 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
         return;
     };
     let Thumbnail::Ready { width, height, .. } = thumbnail else { return };
-    *estimate = trace::trace(masks, *width, *height);
-    estimate.geometry = metres::of_lines(&estimate, &mut tracker, &camera.geometry, (*width, *height), stamp.captured);
+    *estimate = masked::look(&mut tracker, masks, &camera.geometry, (*width, *height), stamp.captured);
     segmentation.masks = Some(masks.clone());
     *lane = EgoLane {
         frame: Some(*id),
@@ -120,7 +115,9 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
 
 /// Looks at what was found in the frames that `camera::capture` has looked at closely, in order of their ids. Whatever the
 /// gate says of a frame that can be used: a look costs little, and a lane that is followed wants frames that differ little.
-fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
+///
+/// Where lanes come `from_masks`, only how their lines are painted is read in the features.
+fn look_at_features(frames: &mut Frames, cameras: &mut Watched, from_masks: bool) {
     let mut all: Vec<_> = frames.iter_mut().collect();
     all.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, score, mut features, _, mut estimate) in all {
@@ -130,11 +127,16 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
         if tracker.latest.is_some_and(|(seq, _)| id.seq <= seq) {
             continue;
         }
-        tracker.latest = Some((id.seq, stamp.captured));
+        let before = tracker.latest.replace((id.seq, stamp.captured));
         // Nobody needs them after this tick.
         let features = std::mem::take(&mut *features);
         let Thumbnail::Ready { width, height, .. } = thumbnail else { continue };
         if features.width == 0 || *score == GateScore::Unusable {
+            continue;
+        }
+        if from_masks {
+            let since = before.map_or(0.1, |(_, before)| stamp.captured.since(before).as_secs_f64());
+            paint::look(&mut tracker, &features, &camera.geometry, stamp.captured, since);
             continue;
         }
         *estimate = classical::look(&mut tracker, &features, &camera.geometry, (*width, *height), stamp.captured);
@@ -143,3 +145,6 @@ fn look_at_features(frames: &mut Frames, cameras: &mut Watched) {
         lane.estimate = estimate.clone();
     }
 }
+
+#[cfg(test)]
+mod classical_tests;

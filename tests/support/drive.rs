@@ -126,6 +126,7 @@ fn found(tick: u64, frame: StableId) -> Vec<Change> {
         confidence: 0.8,
         geometry: Some(LaneGeometry { offset_m: true_lane.offset_m + ERROR_M, ..true_lane }),
         source: LaneSource::Classical,
+        ..LaneEstimate::default()
     };
     let car = Detection { class: ObjectClass::Car, score: 0.9, left: 140.0, top: 80.0, width: 40.0, height: 30.0 };
     let luma = Luma(vec![100; THUMBNAIL_SIDE * THUMBNAIL_SIDE]);

@@ -120,13 +120,8 @@ fn start_recorder(args: &ReplayArgs, plan: &Plan, app: &mut App) -> Result<Optio
 
 fn start_look_ahead(threads: usize, plan: &Plan) -> Result<Option<LookAhead>, Failure> {
     // What the system will want, as far as can be told now; should it want something else, it does so itself.
-    let recorded = plan.jobs != JobsMode::Virtual && plan.info.origin != Origin::Import;
-    let model = match recorded {
-        true => plan.info.models.contains_key(&JobRole::Segmentation),
-        false => plan.engines.status.ready(JobRole::Segmentation),
-    };
     let mut lanes = BTreeMap::new();
-    if app::classical_lanes(&plan.config) && !model {
+    if app::classical_lanes(&plan.config) {
         lanes.extend(plan.info.streams.iter().filter_map(|spec| match spec.kind {
             StreamKind::Camera { role: CameraRole::Front, geometry } => Some((spec.id, geometry)),
             _ => None,

@@ -3,8 +3,10 @@
 //! Plain functions and plain state. No systems, no I/O, no clock: time comes in with what is measured. State is saved with
 //! `serde`, so that whoever holds it can be restored, and goes on bit for bit.
 
+pub mod calibrate;
 pub mod ego;
 pub mod labels;
+pub mod lanes;
 pub mod ranging;
 pub mod road_plane;
 pub mod score;

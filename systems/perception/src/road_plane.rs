@@ -70,6 +70,11 @@ impl RoadPlane {
         self.focal
     }
 
+    /// Middle of the frame in pixels from its left and top edge.
+    pub fn middle_px(&self) -> (f64, f64) {
+        self.middle
+    }
+
     /// Height of the lens above the road in metres.
     pub fn height_m(&self) -> f64 {
         self.height_m

@@ -18,10 +18,6 @@ const ROUNDS: usize = 6;
 const NARROWEST: f64 = 2.5;
 /// No road is farther than this inverse of a distance, in 1/m.
 const LEAST_NEARNESS: f64 = 1e-3;
-/// Uncertainty of a mark's place: pixels, and metres of the road.
-const SIGMA: (f64, f64) = (0.8, 0.025);
-/// Marks of one line are not independent: so many count as one.
-const REDUNDANCY: f64 = 3.0;
 
 /// What is believed before the marks are looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,11 +41,6 @@ pub struct Fit {
     pub explained: f64,
 }
 
-/// Standard deviation of the slope at which a mark is seen.
-pub fn sigma(mark: &Mark, plane: &RoadPlane) -> f64 {
-    SIGMA.0 / plane.focal_px() + SIGMA.1 * mark.nearness
-}
-
 impl Fit {
     /// Where a line is seen at this nearness: its slope to the left; `left` is its place at the lens.
     pub fn bearing(&self, left_m: f64, nearness: f64, plane: &RoadPlane) -> f64 {
@@ -58,7 +49,7 @@ impl Fit {
     }
 
     /// The nearness of what seems to be this near: the nod has moved it in the picture.
-    fn nodded(&self, nearness: f64, plane: &RoadPlane) -> f64 {
+    pub fn nodded(&self, nearness: f64, plane: &RoadPlane) -> f64 {
         (nearness + self.nod_rad / plane.height_m()).max(LEAST_NEARNESS)
     }
 }
@@ -85,8 +76,7 @@ pub fn fit(evidence: &Evidence, prior: &Prior, gate: f64) -> Option<Fit> {
             normal[i][1 - i] -= information;
             rhs[i] += sign * information * wider;
         }
-        now.explained =
-            evidence.marks.iter().map(|mark| add(&mut normal, &mut rhs, mark, &now, &evidence.plane, width)).sum();
+        now.explained = evidence.marks.iter().map(|mark| add(&mut normal, &mut rhs, mark, &now, evidence, width)).sum();
         let step = solve(normal, rhs)?;
         now.shape.left_m += step[0];
         now.shape.right_m += step[1];
@@ -107,10 +97,10 @@ fn add(
     rhs: &mut [f64; UNKNOWNS],
     mark: &Mark,
     now: &Fit,
-    plane: &RoadPlane,
+    evidence: &Evidence,
     width: f64,
 ) -> f64 {
-    let sigma = sigma(mark, plane);
+    let (plane, sigma) = (&evidence.plane, evidence.sigma(mark));
     let off = |left_m: f64| (mark.slope - now.bearing(left_m, mark.nearness, plane)) / sigma;
     let (left, right) = (off(now.shape.left_m), off(now.shape.right_m));
     let is_left = left.abs() <= right.abs();
@@ -130,7 +120,7 @@ fn add(
     ];
     let relative = off / width;
     let kernel = 1.0 / ((1.0 + relative * relative) * (1.0 + relative * relative));
-    let weight = 2.0 * mark.weight * kernel / (sigma * sigma * REDUNDANCY);
+    let weight = 2.0 * mark.weight * kernel / (sigma * sigma * evidence.noise.redundancy);
     for i in 0..UNKNOWNS {
         for j in 0..UNKNOWNS {
             normal[i][j] += weight * row[i] * row[j];

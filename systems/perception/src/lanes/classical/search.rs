@@ -25,8 +25,9 @@ const BESIDE_M: f64 = 0.4;
 /// Marks that vote at most; of more, every second, third … is taken.
 const MOST_VOTES: usize = 300;
 
-/// The best lane that these marks vote for; `middle_m` is where the vehicle's middle is, left of the lens.
-pub fn search(marks: &[Mark], middle_m: f64) -> Option<LaneShape> {
+/// The best lane that these marks vote for; `middle_m` is where the vehicle's middle is, left of the lens. Where its width
+/// and the standard deviation of that are given, in metres, a lane of that width is preferred.
+pub fn search(marks: &[Mark], middle_m: f64, width_m: Option<(f64, f64)>) -> Option<LaneShape> {
     let step = marks.len() / MOST_VOTES + 1;
     let near: Vec<&Mark> = marks.iter().step_by(step).filter(|mark| mark.nearness * FAR_M >= 1.0).collect();
     let (mut best, mut best_sharpness) = (None, 0.0f32);
@@ -48,7 +49,7 @@ pub fn search(marks: &[Mark], middle_m: f64) -> Option<LaneShape> {
         }
     }
     let (votes, slope, curvature) = best?;
-    let (left_m, right_m) = pair(&votes, middle_m)?;
+    let (left_m, right_m) = pair(&votes, middle_m, width_m)?;
     Some(LaneShape { left_m, right_m, slope, curvature_per_m: curvature })
 }
 
@@ -66,7 +67,7 @@ fn count(straight: &[(f64, f64, f32)], slope: f64) -> [f32; BINS] {
 }
 
 /// The two peaks that make the most believable lane around the vehicle's middle.
-fn pair(votes: &[f32; BINS], middle_m: f64) -> Option<(f64, f64)> {
+fn pair(votes: &[f32; BINS], middle_m: f64, width_m: Option<(f64, f64)>) -> Option<(f64, f64)> {
     let wide = |i: usize| votes[i - 1] + votes[i] + votes[i + 1];
     let peaks: Vec<(f64, f64)> = (2..BINS - 2)
         .filter(|&i| wide(i) >= LEAST_VOTES && wide(i) > wide(i - 1) && wide(i) >= wide(i + 1))
@@ -81,7 +82,8 @@ fn pair(votes: &[f32; BINS], middle_m: f64) -> Option<(f64, f64)> {
             // The road between the lines of a lane is empty.
             let inside: f64 =
                 peaks.iter().filter(|(at, _)| *at < left - BESIDE_M && *at > right + BESIDE_M).map(|peak| peak.1).sum();
-            let score = libm::sqrt(left_votes * right_votes) - inside;
+            let odd = width_m.map_or(0.0, |(usual, sigma)| (left - right - usual) / sigma);
+            let score = libm::sqrt(left_votes * right_votes) / (1.0 + (odd * odd).min(1.0)) - inside;
             if score > best.map_or(0.0, |(_, most)| most) {
                 best = Some(((left, right), score));
             }

@@ -29,6 +29,20 @@ pub struct Mark {
     pub weight: f64,
 }
 
+/// How well a mark says where a line is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    /// Uncertainty of its place in pixels of the plane's frame; adds to `metres`.
+    pub pixels: f64,
+    /// Likewise in metres of the road.
+    pub metres: f64,
+    /// Marks of one line are not independent: so many count as one.
+    pub redundancy: f64,
+}
+
+/// Of ridges.
+const RIDGES: Noise = Noise { pixels: 0.8, metres: 0.025, redundancy: 3.0 };
+
 /// What a picture shows of the road, if the camera points as assumed.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -38,6 +52,8 @@ pub struct Evidence {
     pub plane: RoadPlane,
     /// Rows of the scaled picture.
     pub rows: u16,
+    /// How well the marks say where lines are.
+    pub noise: Noise,
 }
 
 impl Evidence {
@@ -45,7 +61,12 @@ impl Evidence {
     pub fn of(features: &LaneFeatures, geometry: &CameraGeometry, pitch_rad: f64) -> Option<Self> {
         let plane = RoadPlane::new(geometry, pitch_rad, features.width.into(), features.height.into())?;
         let marks = features.ridges.iter().filter_map(|ridge| mark(ridge, &plane)).collect();
-        Some(Self { marks, plane, rows: features.height })
+        Some(Self { marks, plane, rows: features.height, noise: RIDGES })
+    }
+
+    /// Standard deviation of the slope at which a mark is seen.
+    pub fn sigma(&self, mark: &Mark) -> f64 {
+        self.noise.pixels / self.plane.focal_px() + self.noise.metres * mark.nearness
     }
 }
 

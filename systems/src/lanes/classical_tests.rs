@@ -1,8 +1,9 @@
 //! Drawn roads, whose lanes are known, and pictures without any.
 
 use proptest::prelude::*;
+use waywarden_components::prelude::*;
 
-use super::*;
+use super::classical::look;
 use crate::camera::ridges;
 use crate::road_plane::{RoadPlane, RoadPoint};
 

@@ -3,7 +3,7 @@
 use waywarden_components::prelude::*;
 
 use super::evidence::{Evidence, Mark};
-use super::fit::{self, Fit};
+use super::fit::Fit;
 use crate::road_plane::RoadPoint;
 
 /// The road on which lines are expected, in metres before the lens.
@@ -64,7 +64,7 @@ pub fn of(evidence: &Evidence, fit: &Fit) -> Option<Support> {
         let Some(at) = at.filter(|at| *at < rows) else { continue };
         let off = |left_m: f64| mark.slope - fit.bearing(left_m, mark.nearness, plane);
         let (from_left, from_right) = (off(fit.shape.left_m), off(fit.shape.right_m));
-        let on = ON_LINE * fit::sigma(mark, plane);
+        let on = ON_LINE * evidence.sigma(mark);
         left_tight.add(from_left.abs(), on, mark);
         right_tight.add(from_right.abs(), on, mark);
         left[at] |= from_left.abs() <= on;

@@ -17,16 +17,16 @@ pub mod support;
 
 use waywarden_components::prelude::*;
 
-use super::shape;
+use super::{paint, shape};
 use evidence::Evidence;
 use fit::{Fit, Prior};
 use support::Support;
 
 /// Farthest that the camera may point off what the config says, in radians: nearly 7 degrees.
-const MOST_PITCH_RAD: f64 = 0.12;
+pub(super) const MOST_PITCH_RAD: f64 = 0.12;
 /// Pitches that are tried, on either side, and how far apart: they reach as far.
 const PITCHES: i32 = 9;
-const PITCH_STEP_RAD: f64 = MOST_PITCH_RAD / PITCHES as f64;
+pub(super) const PITCH_STEP_RAD: f64 = MOST_PITCH_RAD / PITCHES as f64;
 /// They are tried in every so manieth look, which is the dearest thing done here, and the best is believed when the one
 /// before was nearly the same.
 const TRIAL_LOOKS: u64 = 4;
@@ -34,13 +34,13 @@ const SAME_PITCH_RAD: f64 = 0.01;
 /// Looks from which pitch and width are as well known as they can be: so little does a new one count.
 const MOST_LEARNT: u32 = 60;
 /// Looks before they are known well enough for a lane to be claimed.
-const LEAST_LEARNT: u32 = 6;
+pub(super) const LEAST_LEARNT: u32 = 6;
 /// Share of its usual width by which a lane may differ from it.
 const ODD_WIDTH: f64 = 0.12;
 /// Without a sight of a lane they are forgotten after so many seconds, and one for each look they were learnt from.
 const UNLEARN_S: f64 = 3.0;
 /// What a lane's width is taken for before it is known, with its standard deviation, in metres.
-const USUAL_WIDTH_M: (f64, f64) = (3.6, 0.5);
+pub(super) const USUAL_WIDTH_M: (f64, f64) = (3.6, 0.5);
 /// Without a sight of it for so long, in seconds, a lane is forgotten.
 const FORGET_S: f64 = 1.0;
 /// Trust that a good look adds, and a bad one takes away.
@@ -73,7 +73,9 @@ pub fn look(
         Some((fit, support)) => {
             odd = is_odd(tracker, &fit);
             let quality = if odd { 0.3 } else { support.quality() as f32 };
+            let since = tracker.seen.map_or(0.1, |seen| captured.since(seen).as_secs_f64());
             take(tracker, &fit, captured);
+            paint::look(tracker, features, geometry, captured, since.min(FORGET_S));
             if quality >= 0.5 { TRUST.0 * quality } else { TRUST.1 * (quality - 0.5) }
         }
         None => -TRUST.1,
@@ -84,17 +86,21 @@ pub fn look(
     let (true, Some((fit, _))) = (tracker.claimed && !odd, found) else { return nothing };
     tracker.claims += 1;
     let (left, right) = shape::draw(&fit.shape, geometry, tracker.pitch_rad + fit.nod_rad, size);
+    // It judges both lines together.
+    let sight = |line| LineSight { confidence: tracker.trust, seen: true, kind: paint::of(line) };
     LaneEstimate {
         left: Some(left),
         right: Some(right),
         confidence: tracker.trust,
         geometry: Some(shape::measure(&fit.shape, geometry)),
         source: LaneSource::Classical,
+        left_line: sight(&tracker.left),
+        right_line: sight(&tracker.right),
     }
 }
 
 /// Forgets a lane that has not been seen for a while, and later what was learnt from it.
-fn forget(tracker: &mut LaneTracker, captured: Mono) {
+pub(super) fn forget(tracker: &mut LaneTracker, captured: Mono) {
     let Some(seen) = tracker.seen else { return };
     let since = captured.since(seen).as_secs_f64();
     if since > FORGET_S {
@@ -111,7 +117,7 @@ fn forget(tracker: &mut LaneTracker, captured: Mono) {
 }
 
 /// Whether a lane is not as wide as it usually is.
-fn is_odd(tracker: &LaneTracker, fit: &Fit) -> bool {
+pub(super) fn is_odd(tracker: &LaneTracker, fit: &Fit) -> bool {
     let width_m = fit.shape.left_m - fit.shape.right_m;
     tracker.learnt >= LEAST_LEARNT && (width_m - tracker.width_m).abs() > ODD_WIDTH * tracker.width_m
 }
@@ -134,12 +140,12 @@ fn follow(
 }
 
 /// What the width of the lane is believed to be, with a standard deviation of `known` when it is known.
-fn width(tracker: &LaneTracker, known: f64) -> (f64, f64) {
+pub(super) fn width(tracker: &LaneTracker, known: f64) -> (f64, f64) {
     if tracker.learnt >= LEAST_LEARNT { (tracker.width_m, known) } else { USUAL_WIDTH_M }
 }
 
 /// The lane in which the middle of the vehicle's front bumper is: the next one, when it has crossed a line.
-fn beside(mut shape: LaneShape, geometry: &CameraGeometry) -> LaneShape {
+pub(super) fn beside(mut shape: LaneShape, geometry: &CameraGeometry) -> LaneShape {
     let (width, bumper) = (shape.left_m - shape.right_m, geometry.bumper_m);
     let there = shape.slope * bumper + shape.curvature_per_m * bumper * bumper / 2.0;
     let middle_m = -geometry.left_m - there;
@@ -157,16 +163,23 @@ fn find(tracker: &LaneTracker, features: &LaneFeatures, geometry: &CameraGeometr
     found.filter(|(_, support)| support.quality() >= 0.5)
 }
 
-/// Tries all pitches. The best is taken to be known if it was the best the last time too, or is what the config says.
+/// Tries all pitches every few looks.
 fn try_pitches(tracker: &mut LaneTracker, features: &LaneFeatures, geometry: &CameraGeometry) {
-    if tracker.looked % TRIAL_LOOKS != 1 {
-        return;
+    if tracker.looked % TRIAL_LOOKS == 1 {
+        try_all(tracker, |pitch| {
+            let (fit, support) = searched(pitch, PITCH_STEP_RAD, USUAL_WIDTH_M, features, geometry)?;
+            (support.quality() >= 0.5).then_some(fit)
+        });
     }
+}
+
+/// Tries all pitches; `searched` gives the lane that is found with one of them. The best is taken to be known if it was the
+/// best the last time too, or is what the config says.
+pub(super) fn try_all(tracker: &mut LaneTracker, searched: impl Fn(f64) -> Option<Fit>) {
     let mut best: Option<(f64, f64)> = None;
     for n in -PITCHES..=PITCHES {
         let pitch = f64::from(n) * PITCH_STEP_RAD;
-        if let Some((fit, support)) = searched(pitch, PITCH_STEP_RAD, USUAL_WIDTH_M, features, geometry)
-            && support.quality() >= 0.5
+        if let Some(fit) = searched(pitch)
             && best.is_none_or(|(_, explained)| fit.explained > explained)
         {
             best = Some((pitch + fit.nod_rad, fit.explained));
@@ -190,7 +203,7 @@ fn searched(
     geometry: &CameraGeometry,
 ) -> Option<(Fit, Support)> {
     let evidence = Evidence::of(features, geometry, pitch)?;
-    let shape = search::search(&evidence.marks, -geometry.left_m)?;
+    let shape = search::search(&evidence.marks, -geometry.left_m, None)?;
     let prior = Prior { shape, sigma: [0.4, 0.4, 0.02, 2e-3, give], width_m };
     fitted(&evidence, &prior, 6.0, geometry)
 }
@@ -211,6 +224,3 @@ pub(super) fn take(tracker: &mut LaneTracker, fit: &Fit, captured: Mono) {
     let pitch = tracker.pitch_rad + share * fit.nod_rad;
     tracker.pitch_rad = pitch.clamp(-MOST_PITCH_RAD, MOST_PITCH_RAD);
 }
-
-#[cfg(test)]
-mod tests;
