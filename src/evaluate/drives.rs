@@ -306,7 +306,7 @@ mod tests {
             first_seen: mono(1.0),
             last_seen: mono(1.0),
         };
-        first.tracks.insert(StableId::new(StreamId::TRACKS, 1), track);
+        first.tracks.insert(StableId::new(StreamId::tracks_of(StreamId(1)), 1), track);
         let lane = LaneGeometry { offset_m: 0.4, ..LaneGeometry::default() };
         first.lanes = Some(LaneEstimate { geometry: Some(lane), ..LaneEstimate::default() });
         let held = |s: f64, left| FrameSeen {

@@ -1,7 +1,7 @@
 //! Obstacles: has accepted front frames looked at by a detector, and keeps what it found.
 
-pub mod follow;
 pub mod crop;
+pub mod follow;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;

@@ -123,22 +123,18 @@ pub fn warn(
 
 /// Makes a change of a warning one of its alert.
 fn tell(change: AlertChange, now: Mono, alerts: &mut Query<(&StableId, &mut Alert)>, emit: &mut Emit<Alert>) {
-    let mut of = |number: u64| {
-        let id = StableId::new(StreamId::ALERTS, number);
-        alerts.iter_mut().find(|(own, _)| **own == id).map(|(_, alert)| alert)
+    let number = match &change {
+        AlertChange::Start { number, .. } | AlertChange::Update { number, .. } | AlertChange::End { number, .. } => {
+            *number
+        }
     };
-    match change {
-        AlertChange::Start { number, alert } => emit.spawn((StableId::new(StreamId::ALERTS, number), alert)),
-        AlertChange::Update { number, alert } => {
-            if let Some(mut own) = of(number) {
-                *own = alert;
-            }
-        }
-        AlertChange::End { number, .. } => {
-            if let Some(mut own) = of(number) {
-                own.ended = Some(now);
-            }
-        }
+    let id = StableId::new(StreamId::ALERTS, number);
+    let known = alerts.iter_mut().find(|(own, _)| **own == id).map(|(_, alert)| alert);
+    match (change, known) {
+        (AlertChange::Start { alert, .. }, None) => emit.spawn((id, alert)),
+        (AlertChange::Start { alert, .. } | AlertChange::Update { alert, .. }, Some(mut own)) => *own = alert,
+        (AlertChange::End { .. }, Some(mut own)) => own.ended = Some(now),
+        (AlertChange::Update { .. } | AlertChange::End { .. }, None) => {}
     }
 }
 

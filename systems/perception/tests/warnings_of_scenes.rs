@@ -57,7 +57,7 @@ fn threat(class: ObjectClass, distance_m: f32, closing_mps: f32) -> Threat {
         in_path: true,
         ..ObjectMotion::default()
     };
-    let id = StableId::new(StreamId::TRACKS, 1);
+    let id = StableId::new(StreamId::tracks_of(StreamId(1)), 1);
     Threat { id, class, motion, age_s: 0.1, confirmed: true, evidence: id }
 }
 
@@ -210,7 +210,7 @@ proptest! {
             let mut near = threat(ObjectClass::Car, c, d);
             (near.motion.left_m, near.motion.closing_sigma_mps, near.evidence) = (e, f, frame);
             let mut person = threat(ObjectClass::Person, d, c);
-            person.id = StableId::new(StreamId::TRACKS, 2);
+            person.id = StableId::new(StreamId::tracks_of(StreamId(1)), 2);
             (person.motion.left_m, person.evidence, person.age_s) = (b, frame, f / 50.0);
             let scene = Scene {
                 now: Mono::from_nanos(i as u64 * 100_000_000 + 1),

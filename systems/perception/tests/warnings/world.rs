@@ -202,7 +202,7 @@ impl World {
         }
         let (distance_m, closing_mps, closing_sigma_mps, in_path) = eye.last?;
         (seen.0 > 0.0 && seen.0 < 150.0).then_some(Threat {
-            id: StableId::new(StreamId::TRACKS, eye.track),
+            id: StableId::new(StreamId::tracks_of(StreamId(1)), eye.track),
             class: car.class,
             motion: ObjectMotion {
                 distance_m,
