@@ -85,7 +85,8 @@ fn what_the_simulator_knows_is_found_through_its_errors_and_found_again() {
     let args = ["simulate", "--config", text(&config), "--scenario", "motorway", "--duration", "20", "--seed", "3"];
     json(&[&args[..], &["--json", "-o", text(&out)]].concat());
     let first = json(&["replay", text(&out), "--json", "--out", text(&again)]);
-    assert!(first["frames"]["segmented"].as_u64() >= Some(150), "{first}");
+    // A segmentation takes longer than a picture lasts: two of three are looked at.
+    assert!(first["frames"]["segmented"].as_u64() >= Some(120), "{first}");
     assert!(first["frames"]["detected"].as_u64() >= Some(150), "{first}");
     let info = SessionReader::open(&again).unwrap().info().clone();
     for role in JobRole::ALL {
