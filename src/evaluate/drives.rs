@@ -305,6 +305,7 @@ mod tests {
             frame: StableId::new(StreamId(1), 1),
             first_seen: mono(1.0),
             last_seen: mono(1.0),
+            lost: false,
         };
         first.tracks.insert(StableId::new(StreamId::tracks_of(StreamId(1)), 1), track);
         let lane = LaneGeometry { offset_m: 0.4, ..LaneGeometry::default() };

@@ -4,12 +4,16 @@
 //!
 //! Boxes are lines of `time_s,class,score,left,top,width,height` in order of time, classes by their COCO number, pixels of
 //! 1280x720; class -1 is a frame without a box. With a rate, frames are left out until it is not exceeded, and the rates
-//! `gaps` and `irregular` leave half a second out of every three, and frames by a fixed pattern.
+//! `gaps` and `irregular` leave half a second out of every three, and frames by a fixed pattern. Behind all that,
+//! `SETTING=VALUE` tries another setting; `lost=SHARE` and `seed=NUMBER` take that share of the boxes away, by chance, and
+//! put the others out of place and size by up to a tenth.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use waywarden_components::perception::{Detection, ObjectClass};
 use waywarden_components::time::Mono;
 use waywarden_perception::tracking::score::{identity_switches, read_labels};
@@ -21,6 +25,19 @@ fn looked_at(rate: &str, at: f64, since: f64, number: usize) -> bool {
         "gaps" => since > 0.099 && at % 3.0 >= 0.5,
         "irregular" => since > 0.099 && [true, false, true, true, false, false, true][number % 7],
         hertz => since > 1.0 / hertz.parse::<f64>().unwrap_or(f64::INFINITY) - 0.001,
+    }
+}
+
+/// Takes a share of the boxes away, and disturbs the others.
+fn disturb(frames: &mut BTreeMap<Mono, Vec<Detection>>, lost: f32, seed: u64) {
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+    for frame in frames.values_mut() {
+        frame.retain(|_| chance.random::<f32>() >= lost);
+        for found in frame {
+            let [right, down, wider, higher] = [(); 4].map(|()| chance.random_range(-0.1..0.1f32));
+            (found.left, found.top) = (found.left + right * found.width, found.top + down * found.height);
+            (found.width, found.height) = (found.width * (1.0 + wider), found.height * (1.0 + higher));
+        }
     }
 }
 
@@ -46,10 +63,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let labels = read_labels(&std::fs::read_to_string(labels)?)?;
     let mut settings = TrackerSettings::default();
-    // `name=value` behind the rest tries another setting.
+    let (mut lost, mut seed) = (None, 1);
     for (name, value) in arguments.iter().skip(5).filter_map(|other| other.split_once('=')) {
         let value: f32 = value.parse()?;
         match name {
+            "lost" => lost = Some(value),
+            "seed" => seed = value as u64,
             "high_score" => settings.high_score = value,
             "new_score" => settings.new_score = value,
             "low_score" => settings.low_score = value,
@@ -63,6 +82,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             "forget_unconfirmed_s" => settings.forget_unconfirmed_s = value,
             other => return Err(format!("no setting {other}").into()),
         }
+    }
+    if let Some(lost) = lost {
+        disturb(&mut frames, lost, seed);
     }
     let mut tracker = Tracker::default();
     let mut looks: Vec<(Mono, Vec<Tracked>)> = Vec::new();

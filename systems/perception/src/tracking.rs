@@ -61,8 +61,8 @@ pub struct TrackerSettings {
 }
 
 impl Default for TrackerSettings {
-    /// Chosen with the program `examples/track.rs` on boxes of YOLOX-nano on 50 s of a highway, of which a third or a half was
-    /// left out and the rest disturbed by chance (seeds 1 to 10, at 12, 6 and 4 frames a second, with gaps and irregular).
+    /// Chosen on boxes of YOLOX-nano on 50 s of a highway, a third or a half of them taken away by chance and the others
+    /// disturbed, at 4 to 12 frames a second, with gaps and irregular. `examples/track.rs` measures them with other chances.
     fn default() -> Self {
         Self {
             high_score: 0.35,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::lanes::trace::trace;
+use crate::lanes::masked;
 use crate::simulate::stamp::stamp;
 use crate::simulate::{Scenario, TruthSimulator};
 use waywarden_components::input::Payload;
@@ -119,19 +119,16 @@ fn the_order_of_looks_changes_nothing() {
 #[test]
 fn lanes_are_traced_in_the_masks_where_they_are() {
     let model = model(JobRole::Segmentation, NONE);
-    let (mut claimed, mut off) = (0, Vec::new());
+    let geometry = CameraSettings::default().geometry;
+    let (mut claimed, mut off, mut tracker) = (0, Vec::new(), LaneTracker::default());
     for (seq, truth) in (1..).zip(truths(100)) {
         let JobOutput::Segmentation(masks) = model.look(&look(seq)).unwrap() else { panic!() };
         assert!(masks.drivable.is_sound() && masks.lines.is_sound());
         assert!(masks.drivable.count() > 5000, "{}", masks.drivable.count());
-        let lane = trace(&masks, 1280, 720);
-        let (Some(left), Some(right)) = (lane.left, lane.right) else { continue };
+        let lane = masked::look(&mut tracker, &masks, &geometry, (1280, 720), look(seq).captured);
+        let (Some(seen), Some(lane)) = (lane.geometry, truth.lane) else { continue };
         claimed += 1;
-        // At the bottom of the picture the lane's middle is the truth's offset away from the picture's.
-        let middle = f64::from(left[0].x + right[0].x) / 2.0 - 640.0;
-        let width = f64::from(right[0].x - left[0].x);
-        let lane = truth.lane.unwrap();
-        off.push((middle / width * f64::from(lane.width_m) - f64::from(lane.offset_m)).abs());
+        off.push(f64::from(seen.offset_m - lane.offset_m).abs());
     }
     off.sort_by(f64::total_cmp);
     assert!(claimed > 80 && off[off.len() / 2] < 0.1, "{claimed} {off:?}");
