@@ -143,8 +143,8 @@ pub struct Sight {
     pub same: Option<Mono>,
     /// Masks in a row that had the road above.
     pub overhead: u32,
-    /// The last picture that differed from the one before.
-    pub last: Option<Luma>,
+    /// A hash of the last small picture.
+    pub last: Option<u64>,
     /// A hash of the bytes of the last picture, where it was like the one before.
     pub fingerprint: Option<u64>,
 }

@@ -12,6 +12,8 @@ use crate::time::Mono;
 /// How the vehicle moves. Written by `ego::follow`.
 #[derive(Resource, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EgoMotion {
+    /// When this was concluded.
+    pub at: Mono,
     /// Speed over ground in m/s; none where nothing fresh tells it.
     pub speed_mps: Option<f32>,
     /// Change of the speed in m/s²; none where it is not known.

@@ -201,7 +201,7 @@ pub fn look_out(
             continue;
         }
         sight.latest = id.seq;
-        sight::look(&mut sight, luma, || xxh3_64(&frame.jpeg), stamp.captured, motion.speed_mps);
+        sight::look(&mut sight, (luma, xxh3_64(&luma.0)), || xxh3_64(&frame.jpeg), stamp.captured, motion.speed_mps);
     }
     for result in results.read() {
         let camera = cameras.iter_mut().find(|(camera, _)| camera.stream == result.frame.stream);

@@ -1,11 +1,16 @@
 //! Ego motion: how the own vehicle moves.
 
+use std::time::Duration;
+
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
 use waywarden_perception::ego;
 
 use crate::registry::Register;
+
+/// How often it is concluded anew between fixes.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Keeps how the vehicle moves.
 pub struct EgoPlugin;
@@ -26,6 +31,7 @@ pub fn follow(
     mut history: ResMut<EgoHistory>,
     mut motion: ResMut<EgoMotion>,
 ) {
+    let mut is_due = now_due(&motion, &clock);
     let receiver = receivers.iter().filter(|(_, fresh, _)| fresh.0).min_by_key(|(id, ..)| **id);
     if let Some((_, _, gps)) = receiver
         && let (Some(at), Some(fix)) = (gps.last_fix, &gps.fix)
@@ -33,12 +39,26 @@ pub fn follow(
         && history.samples.last().is_none_or(|last| last.at < at)
     {
         let course_deg = fix.course_deg.map(|course| course as f32);
+        is_due = true;
         ego::take(&mut history, EgoSample { at, speed_mps: speed as f32, course_deg });
+    }
+    // One that cannot be relied on any more is told at once.
+    if !is_due && receiver.is_some() == motion.speed_mps.is_some() {
+        return;
     }
     let front = cameras.iter().filter(|(_, camera, fresh, _)| camera.role == CameraRole::Front && fresh.0);
     let lane = front.min_by_key(|(id, ..)| **id).and_then(|(_, _, _, lane)| lane.estimate.geometry);
     let curvature = lane.map(|lane| lane.curvature_per_m);
-    motion.set_if_neq(ego::motion(&history, clock.now, receiver.is_some(), curvature));
+    let concluded = ego::motion(&history, clock.now, receiver.is_some(), curvature);
+    // Where nothing is known, nothing changes but the time.
+    if concluded.speed_mps.is_some() || (EgoMotion { at: motion.at, ..concluded }) != *motion {
+        *motion = concluded;
+    }
+}
+
+/// Whether what was concluded is so old that the vehicle may have another speed by now.
+fn now_due(motion: &EgoMotion, clock: &Clock) -> bool {
+    clock.now.since(motion.at) >= AGAIN
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod models;
 pub mod mqtt;
 mod msgpack;
 pub mod obstacles;
+mod opaque;
 pub mod range;
 pub mod record;
 pub mod registry;

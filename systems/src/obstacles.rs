@@ -28,7 +28,7 @@ impl Plugin for ObstaclePlugin {
         app.init_resource::<FollowSettings>().init_resource::<Following>().init_resource::<Token<Track>>();
         app.exempt::<FollowSettings>("the same in every run of a build")
             .exempt::<Token<Track>>("declares access, holds nothing")
-            .state_resource::<Following>();
+            .payload_resource::<Following>("what is made of it, the tracks, is digested");
         app.exempt::<ObstaclePlugin>("the config, which the session holds")
             .state::<Detections>()
             .state::<Obstacles>()

@@ -27,7 +27,11 @@ pub struct WarningPlugin {
 
 /// What the warning functions remember. Written by [`warn`].
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Warner {
+pub struct Warner(#[serde(with = "crate::opaque")] Memory);
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Memory {
     warnings: Warnings,
     /// When it was judged last, and by which frame.
     judged: Option<Mono>,
@@ -43,7 +47,7 @@ impl Plugin for WarningPlugin {
             .init_resource::<WarningFunctions>()
             .init_resource::<Token<Alert>>();
         app.exempt::<WarningPlugin>("the config, which the session holds")
-            .state_resource::<Warner>()
+            .payload_resource::<Warner>("what is made of it, alerts and functions, is digested")
             .state_resource::<WarningFunctions>()
             .exempt::<Token<Alert>>("declares access, holds nothing");
         app.add_systems(Understand, warn.in_set(Insight::Warnings));
@@ -77,11 +81,11 @@ pub fn warn(
     let front = cameras.iter().filter(|(_, camera, ..)| camera.role == CameraRole::Front).min_by_key(|(id, ..)| **id);
     let usable = front.filter(|(.., fresh, _)| fresh.0);
     let frame = usable.and_then(|(id, ..)| following.0.get(&id.stream)?.frame);
-    let is_due = warner.judged.is_none_or(|last| now.since(last).as_millis() >= AGAIN_MS) || warner.frame != frame;
+    let is_due = warner.0.judged.is_none_or(|last| now.since(last).as_millis() >= AGAIN_MS) || warner.0.frame != frame;
     if !is_due {
         return;
     }
-    (warner.judged, warner.frame) = (Some(now), frame);
+    (warner.0.judged, warner.0.frame) = (Some(now), frame);
     let lane = usable.and_then(|(.., lane)| {
         let (geometry, frame) = (lane.estimate.geometry?, lane.frame?);
         Some(LaneSeen { geometry, age_s: age(lane.captured?), confidence: lane.estimate.confidence, frame })
@@ -114,8 +118,8 @@ pub fn warn(
         speed: link_condition("satellite receiver", receivers.iter().next()),
     };
     let scene = Scene { now, ego: &motion, lane, look, objects: &objects, range, conditions: &conditions };
-    let changes = warner.warnings.step(&plugin.settings, &scene);
-    functions.set_if_neq(warner.warnings.functions().clone());
+    let changes = warner.0.warnings.step(&plugin.settings, &scene);
+    functions.set_if_neq(warner.0.warnings.functions().clone());
     for change in changes {
         tell(change, now, &mut alerts, &mut emit);
     }

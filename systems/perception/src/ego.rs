@@ -55,7 +55,7 @@ pub fn take(history: &mut EgoHistory, sample: EgoSample) {
 /// `fresh` says whether the receiver can be relied on.
 pub fn motion(history: &EgoHistory, now: Mono, fresh: bool, curvature_per_m: Option<f32>) -> EgoMotion {
     let Some(last) = history.samples.last().filter(|_| fresh) else {
-        return EgoMotion { heading_deg: history.heading_deg, ..EgoMotion::default() };
+        return EgoMotion { at: now, heading_deg: history.heading_deg, ..EgoMotion::default() };
     };
     let acceleration = acceleration(&history.samples);
     let age = now.since(last.at).min(GOES_ON).as_secs_f32();
@@ -73,6 +73,7 @@ pub fn motion(history: &EgoHistory, now: Mono, fresh: bool, curvature_per_m: Opt
         (one, other) => one.or(other).map(|(rate, _)| rate),
     };
     EgoMotion {
+        at: now,
         speed_mps: Some(speed),
         acceleration_mps2: acceleration,
         heading_deg: history.heading_deg,
@@ -170,7 +171,7 @@ mod tests {
     fn nothing_is_known_without_a_fresh_receiver_but_where_it_went() {
         let history = history(&[(1.0, 20.0, Some(90.0))]);
         let gone = motion(&history, at(9.0), false, Some(0.001));
-        assert_eq!(gone, EgoMotion { heading_deg: Some(90.0), ..EgoMotion::default() });
+        assert_eq!(gone, EgoMotion { at: at(9.0), heading_deg: Some(90.0), ..EgoMotion::default() });
     }
 
     #[test]

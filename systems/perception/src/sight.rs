@@ -25,22 +25,25 @@ const MOST_ABOVE: f64 = 0.8;
 /// Masks in a row that say so before it is believed.
 const MASKS: u32 = 4;
 
-/// Takes a picture: its small grey one, and a way to tell whether its bytes are those of another. `speed_mps` is that of the
-/// vehicle, if it is known.
-pub fn look(sight: &mut Sight, luma: &Luma, fingerprint: impl Fn() -> u64, captured: Mono, speed_mps: Option<f32>) {
+/// Takes a picture: its small grey one with a hash of it, and a way to a hash of its bytes. `speed_mps` is that of the vehicle,
+/// if it is known.
+pub fn look(
+    sight: &mut Sight,
+    (luma, hash): (&Luma, u64),
+    fingerprint: impl Fn() -> u64,
+    captured: Mono,
+    speed_mps: Option<f32>,
+) {
     let (plain, bright) = light(&luma.0);
     since(&mut sight.plain, plain, captured);
     since(&mut sight.bright, bright, captured);
-    let alike = sight.last.as_ref().is_some_and(|last| last == luma);
+    let alike = sight.last.replace(hash) == Some(hash);
     // Bytes are compared only where the small pictures are alike, which happens where nothing moves.
     let bytes = alike.then(fingerprint);
     let moves = speed_mps.is_some_and(|speed| speed > MOVES_MPS);
     let same = alike && (moves || (bytes.is_some() && sight.fingerprint == bytes));
     since(&mut sight.same, same, captured);
     sight.fingerprint = bytes;
-    if !alike {
-        sight.last = Some(luma.clone());
-    }
     judge(sight, captured);
 }
 
@@ -112,12 +115,17 @@ mod tests {
         Luma((0..4096u64).map(|i| (if i < 2048 { 170 } else { 60 }) + ((i * 31 + n * 7) % 40) as u8).collect())
     }
 
+    /// Some hash.
+    fn hash(luma: &Luma) -> u64 {
+        luma.0.iter().fold(7, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+    }
+
     /// The fault after `seconds` of pictures at 10 Hz.
     fn after(seconds: f64, speed: Option<f32>, picture: impl Fn(u64) -> (Luma, u64)) -> Option<SightFault> {
         let mut sight = Sight::default();
         for n in 0..=(seconds * 10.0) as u64 {
             let (luma, bytes) = picture(n);
-            look(&mut sight, &luma, || bytes, Mono(n * 100_000_000), speed);
+            look(&mut sight, (&luma, hash(&luma)), || bytes, Mono(n * 100_000_000), speed);
         }
         sight.fault
     }
@@ -153,10 +161,10 @@ mod tests {
     fn it_is_forgotten_when_it_is_over() {
         let mut sight = Sight::default();
         for n in 0..40 {
-            look(&mut sight, &Luma(vec![0; 4096]), || n, Mono(n * 100_000_000), None);
+            look(&mut sight, (&Luma(vec![0; 4096]), 0), || n, Mono(n * 100_000_000), None);
         }
         assert_eq!(sight.fault, Some(SightFault::Blocked));
-        look(&mut sight, &road(1), || 99, Mono(41 * 100_000_000), None);
+        look(&mut sight, (&road(1), 1), || 99, Mono(41 * 100_000_000), None);
         assert_eq!(sight.fault, None);
     }
 
@@ -180,7 +188,7 @@ mod tests {
         #[test]
         fn whatever_comes_is_judged(pixels in prop::collection::vec(any::<u8>(), 0..200), runs in prop::collection::vec(any::<u32>(), 0..9), width: u32, height: u32) {
             let mut sight = Sight::default();
-            look(&mut sight, &Luma(pixels), || 0, Mono(5), Some(f32::NAN));
+            look(&mut sight, (&Luma(pixels), 1), || 0, Mono(5), Some(f32::NAN));
             take_road(&mut sight, &Mask { width, height, runs }, Mono(6));
         }
     }

@@ -25,7 +25,7 @@ const EDGE_PX: f32 = 2.0;
 
 /// What is known of the obstacles before each camera, in order of the cameras. Written by [`follow`].
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Following(pub BTreeMap<StreamId, Followed>);
+pub struct Following(#[serde(with = "crate::opaque")] pub BTreeMap<StreamId, Followed>);
 
 /// What is known of the obstacles before one camera.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

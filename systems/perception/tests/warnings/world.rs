@@ -135,6 +135,7 @@ impl World {
         let now = Mono::from_secs_f64((self.ticks as f64 * 0.1) + 100.0);
         let (speed_error, brake_error) = (self.normal() * 0.15, self.normal() * 0.2);
         let ego = EgoMotion {
+            at: now,
             speed_mps: Some((self.speed_mps + speed_error).max(0.0)),
             acceleration_mps2: Some(self.acceleration_mps2 + brake_error),
             yaw_rate_radps: Some(self.curvature * self.speed_mps),
