@@ -164,7 +164,7 @@ fn hear<'a>(recording: &'a Recording, detector: &str, place: &Path) -> Heard<'a>
     while let Some(tick) = findings.read().unwrap() {
         let sound: Vec<_> = tick.sound().map(|(id, end, pcm)| (id, end.as_nanos(), pcm.len() as u64 / 2)).collect();
         if let (None, Some((_, end, samples))) = (begun, sound.first()) {
-            begun = Some(end - samples * S / u64::from(SAMPLE_RATE));
+            begun = Some(end.saturating_sub(samples * S / u64::from(SAMPLE_RATE)));
         }
         let found = tick.found.unwrap_or_default();
         for (_, speech) in &found.speech {
@@ -173,11 +173,10 @@ fn hear<'a>(recording: &'a Recording, detector: &str, place: &Path) -> Heard<'a>
             windows.extend(all.iter().map(|probability| (0, length, *probability)));
         }
         let from = begun.unwrap_or(0);
-        utterances.extend(
-            found.utterances.iter().map(|(_, utterance)| {
-                utterance.speech_from.as_nanos() - from..utterance.speech_until.as_nanos() - from
-            }),
-        );
+        utterances.extend(found.utterances.iter().map(|(_, utterance)| {
+            utterance.speech_from.as_nanos().saturating_sub(from)
+                ..utterance.speech_until.as_nanos().saturating_sub(from)
+        }));
     }
     for (n, window) in windows.iter_mut().enumerate() {
         window.0 = (n as u64 + 1) * length;
@@ -264,7 +263,11 @@ fn what_is_heard_is_speech() {
         for recording in &recordings {
             let heard = hear(recording, detector, place.path());
             let found = again(&heard, &VoiceSettings::default());
-            assert_eq!(found[..heard.utterances.len()], heard.utterances, "the app cuts as its settings say");
+            // Times of imported sound are rounded.
+            let near = |a: u64, b: u64| a.abs_diff(b) <= 2 * MS;
+            let same = found.iter().zip(&heard.utterances).all(|(a, b)| near(a.start, b.start) && near(a.end, b.end));
+            let open = found.len() - heard.utterances.len();
+            assert!(same && open <= 1, "the app cuts as its settings say: {found:?}, {:?}", heard.utterances);
             let figures = figures(&heard, &found);
             print(detector, &heard, &figures);
         }
