@@ -6,12 +6,14 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// What can be changed while it runs: settings that are looked at anew in each tick. Whatever else differs needs a start.
-const CHANGEABLE: [&str; 16] = [
+const CHANGEABLE: [&str; 18] = [
     "gate.",
     "segmentation.rate_hz",
     "detection.rate_hz",
     "voice.enter",
     "voice.exit",
+    "voice.silero_enter",
+    "voice.silero_exit",
     "voice.hang_over_ms",
     "voice.pre_roll_ms",
     "voice.max_utterance_s",

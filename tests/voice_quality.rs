@@ -164,7 +164,7 @@ fn hear<'a>(recording: &'a Recording, detector: &str, place: &Path) -> Heard<'a>
     while let Some(tick) = findings.read().unwrap() {
         let sound: Vec<_> = tick.sound().map(|(id, end, pcm)| (id, end.as_nanos(), pcm.len() as u64 / 2)).collect();
         if let (None, Some((_, end, samples))) = (begun, sound.first()) {
-            begun = Some(end - samples * S / u64::from(SAMPLE_RATE));
+            begun = Some(end.saturating_sub(samples * S / u64::from(SAMPLE_RATE)));
         }
         let found = tick.found.unwrap_or_default();
         for (_, speech) in &found.speech {
@@ -173,11 +173,10 @@ fn hear<'a>(recording: &'a Recording, detector: &str, place: &Path) -> Heard<'a>
             windows.extend(all.iter().map(|probability| (0, length, *probability)));
         }
         let from = begun.unwrap_or(0);
-        utterances.extend(
-            found.utterances.iter().map(|(_, utterance)| {
-                utterance.speech_from.as_nanos() - from..utterance.speech_until.as_nanos() - from
-            }),
-        );
+        utterances.extend(found.utterances.iter().map(|(_, utterance)| {
+            utterance.speech_from.as_nanos().saturating_sub(from)
+                ..utterance.speech_until.as_nanos().saturating_sub(from)
+        }));
     }
     for (n, window) in windows.iter_mut().enumerate() {
         window.0 = (n as u64 + 1) * length;
@@ -195,6 +194,12 @@ fn again(heard: &Heard, settings: &VoiceSettings) -> Vec<Span> {
     }
     spans.extend(voice.speech_from.zip(voice.speech_until).map(|(from, until)| from.as_nanos()..until.as_nanos()));
     spans
+}
+
+/// Those of the default config.
+fn settings(detector: &str) -> VoiceSettings {
+    let settings = VoiceSettings::default();
+    if detector == "silero" { settings.for_silero() } else { settings }
 }
 
 /// Figures of one recording.
@@ -254,6 +259,25 @@ fn print(detector: &str, heard: &Heard, figures: &Figures) {
 const HEAD: &str = "| detector | recording | length | AUC % | raw F1 % at its best threshold | F1 % of utterances | \
                     precision % | recall % | false-active % | % of starts within 150 ms |\n|---|---|---|---|---|---|---|---|---|---|";
 
+/// What must hold. Where a goal is not reached by a detector it is not asserted of it: earshot where the car is near as loud as
+/// the speaker, and starts at 0 dB of both.
+fn goals(detector: &str, what: &str, figures: &Figures) {
+    let Figures { utterances, raw_best, delays, .. } = figures;
+    if delays.is_empty() {
+        let active = utterances.false_active().unwrap_or(0.0);
+        assert!(active <= 0.01, "{detector}, {what}: active for {active}");
+        return;
+    }
+    let loud = what == "car 0 dB";
+    if detector == "silero" || what == "clean" || what == "car 10 dB" {
+        let (f1, (_, raw)) = (utterances.f1().unwrap(), raw_best.unwrap());
+        assert!(f1 >= raw, "{detector}, {what}: F1 {f1} of utterances, {raw} of windows");
+    }
+    if !loud {
+        assert!(in_time(delays) >= 0.8, "{detector}, {what}: starts {delays:?}");
+    }
+}
+
 #[test]
 fn what_is_heard_is_speech() {
     let (Some(mut recordings), Some(more)) = (half(16, 30), others()) else { return };
@@ -263,10 +287,15 @@ fn what_is_heard_is_speech() {
     for detector in detectors(place.path()) {
         for recording in &recordings {
             let heard = hear(recording, detector, place.path());
-            let found = again(&heard, &VoiceSettings::default());
-            assert_eq!(found[..heard.utterances.len()], heard.utterances, "the app cuts as its settings say");
+            let found = again(&heard, &settings(detector));
+            // Times of imported sound are rounded.
+            let near = |a: u64, b: u64| a.abs_diff(b) <= 2 * MS;
+            let same = found.iter().zip(&heard.utterances).all(|(a, b)| near(a.start, b.start) && near(a.end, b.end));
+            let open = found.len() - heard.utterances.len();
+            assert!(same && open <= 1, "the app cuts as its settings say: {found:?}, {:?}", heard.utterances);
             let figures = figures(&heard, &found);
             print(detector, &heard, &figures);
+            goals(detector, recording.what, &figures);
         }
     }
 }
@@ -279,7 +308,7 @@ fn thresholds() {
     for detector in detectors(place.path()) {
         let heard: Vec<Heard> = recordings.iter().map(|recording| hear(recording, detector, place.path())).collect();
         for heard in &heard {
-            print(detector, heard, &figures(heard, &again(heard, &VoiceSettings::default())));
+            print(detector, heard, &figures(heard, &again(heard, &settings(detector))));
         }
         for enter in [0.3f32, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95] {
             for exit in [0.1f32, 0.2, 0.35, 0.5, 0.7] {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use program::{folder, json, text};
 use waywarden_components::prelude::*;
-use waywarden_systems::session::findings::FindingsReader;
+use waywarden_systems::session::Findings;
 
 /// Small, plain pictures ten times a second, a range finder, and segments of 10 s.
 const CONFIG: &str = "\
@@ -48,7 +48,7 @@ fn drive(folder: &Path, scenario: &str, seconds: &str) -> PathBuf {
 }
 
 fn found(session: &Path) -> Found {
-    let mut reader = FindingsReader::open(session).unwrap();
+    let mut reader = Findings::open(session).unwrap();
     let mut found = Found::default();
     while let Some(tick) = reader.read().unwrap() {
         if let Some(of_tick) = tick.found {

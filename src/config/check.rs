@@ -198,6 +198,7 @@ fn check_relations(config: &Config, found: &mut Vec<Violation>) {
     let (tick, voice) = (&config.tick, &config.voice);
     ordered("tick", ("min_gap_ms", f64::from(tick.min_gap_ms)), ("period_ms", f64::from(tick.period_ms)));
     ordered("voice", ("exit", voice.exit), ("enter", voice.enter));
+    ordered("voice", ("silero_exit", voice.silero_exit), ("silero_enter", voice.silero_enter));
     if let Some(fault) = config.warnings.fault() {
         found.push(Violation {
             path: Path::default().key("warnings"),

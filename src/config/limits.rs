@@ -79,6 +79,8 @@ pub const LIMITS: &[Limit] = &[
     limit("detection.virtual_latency_ms", 0.0, 60_000.0, "ms"),
     limit("voice.enter", 0.0, 1.0, ""),
     limit("voice.exit", 0.0, 1.0, ""),
+    limit("voice.silero_enter", 0.0, 1.0, ""),
+    limit("voice.silero_exit", 0.0, 1.0, ""),
     limit("voice.enter_windows", 1.0, 100.0, "windows"),
     limit("voice.hang_over_ms", 0.0, 10_000.0, "ms"),
     limit("voice.pre_roll_ms", 0.0, 5000.0, "ms"),

@@ -238,10 +238,14 @@ pub struct Model {
 pub struct Voice {
     /// What listens.
     pub detector: VoiceDetector,
-    /// Speech probability from which somebody is taken to speak, 0 to 1.
+    /// Speech probability of earshot from which somebody is taken to speak, 0 to 1.
     pub enter: f64,
-    /// Speech probability below which nobody is taken to speak, 0 to 1.
+    /// Speech probability of earshot below which nobody is taken to speak, 0 to 1.
     pub exit: f64,
+    /// `enter` where Silero listens.
+    pub silero_enter: f64,
+    /// `exit` where Silero listens.
+    pub silero_exit: f64,
     /// Times of 16 ms at or above `enter` before an utterance begins, whatever the length of the detector's windows.
     pub enter_windows: u32,
     /// Milliseconds below `exit` before an utterance ends.
@@ -256,8 +260,10 @@ impl Default for Voice {
     fn default() -> Self {
         Self {
             detector: VoiceDetector::Auto,
-            enter: 0.5,
-            exit: 0.35,
+            enter: 0.7,
+            exit: 0.7,
+            silero_enter: 0.5,
+            silero_exit: 0.35,
             enter_windows: 3,
             hang_over_ms: 400,
             pre_roll_ms: 300,

@@ -287,7 +287,7 @@ fn values_that_contradict_each_other_are_named() {
         2,
         8,
         "voice.exit",
-        "`voice.exit` (0.9) is above `voice.enter` (0.5)",
+        "`voice.exit` (0.9) is above `voice.enter` (0.7)",
         "lower exit",
     );
     assert_problem(

@@ -87,6 +87,10 @@ pub fn detect(
     mut notices: MessageWriter<Notice>,
 ) {
     let Detectors { choice, each: ears } = &mut *detectors;
+    let settings = match choice {
+        Choice::Earshot => settings.clone(),
+        Choice::Silero(_) => settings.for_silero(),
+    };
     if boundaries.read().count() > 0 {
         ears.clear();
     }
