@@ -34,7 +34,7 @@ impl Plugin for HealthPlugin {
         let order = (Insight::Lanes, Insight::Boxes, Insight::Ego, Insight::Tracks, Insight::Warnings);
         app.configure_sets(Understand, order.chain().after(Freshening));
         // In Understand, which is run in ticks in which nothing comes in, too: those are the ones that matter.
-        app.add_systems(Understand, (freshen.in_set(Freshening), assess.after(Obeying)));
+        app.add_systems(Understand, (freshen.in_set(Freshening), assess.after(Obeying).after(Freshening)));
     }
 }
 

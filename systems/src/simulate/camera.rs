@@ -135,7 +135,12 @@ impl Studio {
         let painter = Painter::new(drive.plan(), settings.geometry, size, drive.rng_of(1));
         let mut encoder = JpegEncoder::new()?;
         let shades = if settings.plain { &SHADES[..] } else { &[] };
-        let plain = shades.iter().map(|shade| encoder.grey(&vec![*shade; size.0 * size.1], size.0, size.1));
+        // Two halves: a picture of one shade is that of a camera that is covered.
+        let half = size.0 * (size.1 / 2);
+        let plain = shades.iter().map(|shade| {
+            let pixels = [vec![*shade; half], vec![*shade / 2; size.0 * size.1 - half]].concat();
+            encoder.grey(&pixels, size.0, size.1)
+        });
         let plain = plain.collect::<Result<_, _>>()?;
         Ok(Self { painter, encoder, size, planes: Vec::new(), plain })
     }

@@ -3,7 +3,7 @@ use bevy_ecs::system::RunSystemOnce;
 use super::*;
 use crate::obstacles::follow::follow;
 
-/// A vehicle at 90 km/h with all its devices and models, and a car that stands 90 m ahead.
+/// A vehicle at 50 km/h with all its devices and models.
 fn world() -> World {
     let mut world = World::new();
     world.insert_resource(WarningPlugin { lanes: true, detection: true, classical: true, ..WarningPlugin::default() });
@@ -38,7 +38,7 @@ fn drive(world: &mut World, number: u64, distance_m: f64) {
     let at = Mono(number * 100_000_000);
     world.resource_mut::<Clock>().now = at;
     let measured = Some(at);
-    *world.resource_mut::<EgoMotion>() = EgoMotion { speed_mps: Some(25.0), measured, ..EgoMotion::default() };
+    *world.resource_mut::<EgoMotion>() = EgoMotion { speed_mps: Some(14.0), measured, ..EgoMotion::default() };
     for mut obstacles in world.query::<&mut Obstacles>().iter_mut(world) {
         let frame = Some(StableId::new(StreamId(1), number));
         *obstacles = Obstacles { frame, captured: Some(at), boxes: vec![car(distance_m)], ..Obstacles::default() };
@@ -60,7 +60,7 @@ fn a_standing_car_is_warned_of_once_from_look_to_act_and_the_record_says_by_what
     let mut world = world();
     let mut levels = Vec::new();
     for n in 1..=34 {
-        drive(&mut world, n, 100.0 - 2.5 * n as f64);
+        drive(&mut world, n, 60.0 - 1.4 * n as f64);
         levels.extend(alerts(&mut world).first().map(|(_, alert)| alert.level));
     }
     levels.dedup();
@@ -76,7 +76,7 @@ fn a_standing_car_is_warned_of_once_from_look_to_act_and_the_record_says_by_what
 fn nothing_is_warned_of_where_the_camera_is_gone_or_sees_nothing() {
     for blocked in [true, false] {
         let mut world = world();
-        (1..=34).for_each(|n| drive(&mut world, n, 100.0 - 2.5 * n as f64));
+        (1..=34).for_each(|n| drive(&mut world, n, 60.0 - 1.4 * n as f64));
         assert_eq!(state(&world, AlertKind::ForwardCollision), FunctionState::Active);
         for (mut fresh, mut sight) in world.query::<(&mut Fresh, &mut Sight)>().iter_mut(&mut world) {
             fresh.0 = false;
