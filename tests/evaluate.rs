@@ -1,11 +1,6 @@
 //! `waywarden evaluate` gives the figures that its labels and the app's own findings amount to.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test: what is missing or wrong ends it"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: what is missing or wrong ends it")]
 
 #[path = "support/program.rs"]
 mod program;

@@ -55,10 +55,10 @@ fn wav(path: &Path) -> (u32, Vec<i16>) {
 fn labels(clean: &[i16], rate: u32) -> Vec<Span> {
     let energy: Vec<f64> = clean
         .chunks((rate / 100) as usize)
-        .map(|frame| frame.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / frame.len() as f64)
+        .map(|frame| frame.iter().map(|s| f64::from(*s) * f64::from(*s)).sum::<f64>() / frame.len() as f64)
         .collect();
     let loudest = energy.iter().copied().fold(0.0, f64::max);
-    let loud: Vec<bool> = energy.iter().map(|e| *e > loudest / 10f64.powf(3.5)).collect();
+    let loud: Vec<bool> = energy.iter().map(|e| *e > loudest / libm::exp10(3.5)).collect();
     join(&spans(&loud), PAUSE)
 }
 

@@ -1,7 +1,7 @@
 //! Drives that never were, whose truth is seen through an error model: obstacles are followed, the driver is warned, and all of
 //! it replays bit for bit, from any segment.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/program.rs"]
 mod program;

@@ -207,7 +207,7 @@ impl Manifest {
             if model.files.is_empty() || model.files.iter().any(|file| !is_file_name(file)) {
                 return Err(about("files must be names, without folders"));
             }
-            if model.sha256.is_empty() || !model.sha256.iter().all(is_hash) {
+            if model.sha256.is_empty() || !model.sha256.iter().all(|hash| is_hash(hash)) {
                 return Err(about("sha256 must be 64 hexadecimal digits"));
             }
         }
@@ -384,13 +384,13 @@ fn check_description(
     if decoder.role() != role {
         return Err(format!("its decoder reads a {}, its role is {role}", decoder.role()));
     }
-    if !sha256.iter().all(is_hash) {
+    if !sha256.iter().all(|hash| is_hash(hash)) {
         return Err("sha256 must be 64 hexadecimal digits".into());
     }
     input.fault().or_else(|| thresholds.fault()).map_or(Ok(()), Err)
 }
 
-fn is_hash(hash: &String) -> bool {
+fn is_hash(hash: &str) -> bool {
     hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 

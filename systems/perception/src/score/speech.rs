@@ -247,7 +247,12 @@ mod tests {
         let truth = [1000 * MS..2000 * MS, 3000 * MS..4000 * MS, 5000 * MS..6000 * MS];
         let found = [1100 * MS..1500 * MS, 1600 * MS..2000 * MS, 2950 * MS..4000 * MS];
         assert_eq!(start_delays(&truth, &found, 150 * MS), [Some(100_000_000), Some(-50_000_000), None]);
-        assert_eq!(start_delays(&truth[..1], &[0..3000 * MS], 150 * MS), [None], "far too early is no start");
+        let long = 0..3000 * MS;
+        assert_eq!(
+            start_delays(&truth[..1], std::slice::from_ref(&long), 150 * MS),
+            [None],
+            "far too early is no start"
+        );
         let one = 900 * MS..7000 * MS;
         assert_eq!(start_delays(&truth, &[one], 150 * MS), [Some(-100_000_000)], "one start was to be found");
     }

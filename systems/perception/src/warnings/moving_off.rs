@@ -17,6 +17,8 @@ use super::watch::{Ballot, Ranged, Vote, Watches, Word};
 const HOLD: f32 = 1.1;
 /// Reached within so many seconds it is urgent.
 const URGENT_S: f32 = 1.2;
+/// What comes nearer by so much faster, in m/s, than the vehicle may drive does so by itself.
+const OWN_MARGIN_MPS: f32 = 0.5;
 /// Slower than this nothing comes nearer any more, in m/s.
 const STILL_MPS: f32 = 0.1;
 
@@ -75,6 +77,10 @@ fn by_distance(
 ) -> Verdict {
     let distance_m = distance_m.max(0.0);
     let seconds = if closing_mps > STILL_MPS { distance_m / closing_mps } else { f32::MAX };
+    // Faster than a vehicle that moves off: it is the other one that moves, past us or somewhere else.
+    if closing_mps > s.most_speed_kmh / 3.6 + OWN_MARGIN_MPS {
+        return Verdict::Clear("what comes nearer moves by itself");
+    }
     if distance_m > HOLD * s.near_m || seconds == f32::MAX {
         return Verdict::Clear("nothing is close ahead any more, or it comes no nearer");
     }

@@ -94,7 +94,7 @@ fn errors_are_as_large_as_they_are_said_to_be() {
         wrong +=
             seen.iter().filter(|d| d.class == ObjectClass::Car && (d.width - d.height).abs() < 0.01).count() as f64;
     }
-    let (missed, sigma): (f64, f64) = (1.0 - found / all, (squares / edges as f64).sqrt());
+    let (missed, sigma): (f64, f64) = (1.0 - found / all, (squares / edges).sqrt());
     assert!((missed - 0.25).abs() < 0.05, "{missed}");
     assert!((sigma - 2.0).abs() < 0.3, "{sigma}");
     // A tenth of the looks.
