@@ -2,10 +2,10 @@
 //!
 //! Nothing is scored that the app did not conclude. Labelled pictures and videos are imported as `waywarden import` does
 //! it, drives are simulated as `waywarden simulate` does it; the session is replayed with virtual arrivals, gate and rates
-//! and all, while an observer ([`observe`]) notes what was concluded of each frame. Findings and labels meet by the frame's
+//! and all, while an observer (`observe`) notes what was concluded of each frame. Findings and labels meet by the frame's
 //! stable id, or, in a simulated drive, by its time; scores are those of `waywarden_perception::score`.
 //!
-//! Each kind of data is a module that gives rows for the [`table`].
+//! Each kind of data is a module that gives rows for the `table`.
 
 mod camvid;
 mod clips;

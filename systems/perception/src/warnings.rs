@@ -2,11 +2,11 @@
 //!
 //! | function | when | after |
 //! |---|---|---|
-//! | [`collision`] | a vehicle in the path is reached in 2.7 s (look) or 2.1 s (act) | ISO 15623 |
-//! | [`headway`] | the time gap is below 0.9 s for 2 s | ISO 15622, BKatV |
-//! | [`lane_departure`] | the line of the lane is reached in 0.6 s, or left 0.1 m behind | ISO 17361 |
-//! | [`vulnerable`] | a person or bicycle in the path, or walking into it, is reached in 2.7 s or 2 s | as above |
-//! | [`moving_off`] | a vehicle that stood rolls towards something within 2.5 m | UN R159 |
+//! | `collision` | a vehicle in the path is reached in 2.7 s (look) or 2.1 s (act) | ISO 15623 |
+//! | `headway` | the time gap is below 0.9 s for 2 s | ISO 15622, BKatV |
+//! | `lane_departure` | the line of the lane is reached in 0.6 s, or left 0.1 m behind | ISO 17361 |
+//! | `vulnerable` | a person or bicycle in the path, or walking into it, is reached in 2.7 s or 2 s | as above |
+//! | `moving_off` | a vehicle that stood rolls towards something within 2.5 m | UN R159 |
 //!
 //! The standards are named for what is publicly known of them; nothing here is tested for conformity. Warnings are for
 //! a driver who keeps watching the road: what is doubtful is not said. Whatever is stale, or no number, is left out, and
