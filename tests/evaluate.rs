@@ -92,10 +92,10 @@ fn pictures_are_scored_through_the_whole_pipeline() {
     close(at("all", "gate: held back"), 0.0, 0.0);
     assert_eq!(at("all", "gate: held back")["n"], 3);
     assert_eq!(printed["conditions"]["virtual_latency_ms"]["detection"], 60);
-    assert_eq!(printed["conditions"]["models"]["segmentation"]["Ok"], "tiny-lanes", "{}", printed["conditions"]);
+    assert_eq!(printed["conditions"]["models"]["segmentation"]["Ok"], "tiny-lanes.onnx", "{}", printed["conditions"]);
 
     // With the gate off, or no latency, nothing may be quoted.
-    let off = super_config(folder.path(), "[gate]\nenabled = false\n");
+    let off = super_config(folder.path(), "[gate]\nthreshold = 0.0\n");
     let printed = json(&["evaluate", "--camvid", text(&camvid), "--config", text(&off), "--json"]);
     let recall = row(&printed, "CamVid", "all", "vehicles: recall");
     assert_eq!((&recall["quotable"], &recall["doubt"]), (&false.into(), &"gate off".into()));
