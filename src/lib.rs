@@ -32,7 +32,7 @@ pub mod evaluate;
 pub mod failure;
 #[cfg(not(fuzzing))]
 pub mod hearing;
-
+#[cfg(not(fuzzing))]
 pub mod http;
 #[cfg(not(fuzzing))]
 pub mod inference_service;
