@@ -33,7 +33,7 @@ pub use sections::{
     Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
     Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
 };
-pub use simulation::{Errors, Perceive, Pictures, Simulation};
+pub use simulation::{Perceive, Pictures, Simulation};
 
 /// The largest config file that is read, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;

@@ -162,7 +162,7 @@ pub fn truth_model(config: &Config, role: JobRole, rate_hz: f64) -> Result<Truth
         _ => None,
     });
     let cameras = fronts.map(|spec| Ok((spec.id, camera_of(config, &spec)?))).collect::<Result<_, Failure>>()?;
-    Ok(TruthModel::new(role, &drive(config)?, cameras, config.simulation.errors.into(), rate_hz))
+    Ok(TruthModel::new(role, &drive(config)?, cameras, config.simulation.errors, rate_hz))
 }
 
 fn unknown(spec: &StreamSpec) -> Failure {

@@ -8,6 +8,8 @@
 mod broker;
 #[path = "support/outcome.rs"]
 mod outcome;
+#[path = "support/told.rs"]
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -82,25 +84,11 @@ fn valid(heard: &[Heard]) -> BTreeMap<&'static str, usize> {
 
 /// What the sessions of a folder say was told: of each run and stream the number of the last message.
 fn told(folder: &Path) -> BTreeMap<(String, String), u64> {
-    let mut told = BTreeMap::new();
-    for session in sessions(folder) {
-        let mut reader = SessionReader::open(&session).unwrap();
-        let run = reader.info().session_id.clone();
-        while let Some(record) = reader.read().unwrap() {
-            let Record::Outputs(outputs) = record else { continue };
-            let changes = outputs.changes.into_iter().filter(|change| change.kind == Telemetry::NAME);
-            for telemetry in changes.filter_map(|change| change.value) {
-                let telemetry: Telemetry = rmp_serde::from_slice(&telemetry).unwrap();
-                for (stream, known) in telemetry.streams {
-                    // Switches are retained, not counted; pictures carry no number.
-                    if known.seq > 0 && !stream.ends_with("/state") && !stream.starts_with("snapshot/") {
-                        told.insert((run.clone(), stream), known.seq);
-                    }
-                }
-            }
-        }
-    }
-    told
+    let of = |session: &std::path::PathBuf| {
+        let (run, told) = told::told(session);
+        told.into_iter().map(move |(stream, last)| ((run.clone(), stream), last))
+    };
+    sessions(folder).iter().flat_map(of).collect()
 }
 
 /// Of each run and stream, the messages that were heard, in order: their numbers, and whether they were late.
@@ -395,6 +383,32 @@ fn nothing_is_lost_on_a_wire_that_stalls_is_cut_half_open_or_slow() {
     end(&mut child, dir.path()).done();
     let (count, twice) = complete(&dir.path().join("rec"), &listener);
     println!("{count} messages told and delivered, {twice} of them more than once, 0 lost");
+}
+
+#[test]
+fn who_listens_slowly_gets_all_of_it_and_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(broker) = Broker::start(dir.path(), LASTING) else { return };
+    let wire = Proxy::to(broker.port);
+    let slow = Listener::new(wire.port, "slow", None);
+    let quick = Listener::new(broker.port, "quick", None);
+    wire.set(Wire::Trickles);
+    std::fs::write(dir.path().join("config.toml"), config(broker.port, "")).unwrap();
+    let mut child = drive(dir.path());
+    until("online", || status(&quick).filter(|state| state == "online"));
+    pause(6000);
+    let (ahead, behind) = (quick.all().len(), slow.all().len());
+    send(&child, Signal::SIGTERM);
+    end(&mut child, dir.path()).done();
+    assert!(behind * 2 < ahead, "it is not slow: {behind} of {ahead}");
+    // The vehicle does not notice.
+    let log = std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap();
+    assert!(!log.contains("broker: degraded"), "{log}");
+    wire.set(Wire::Passes);
+    for listener in [&quick, &slow] {
+        let (count, twice) = complete(&dir.path().join("rec"), listener);
+        println!("{count} messages told and delivered, {twice} of them more than once, 0 lost");
+    }
 }
 
 /// Runs a tool, which must succeed.

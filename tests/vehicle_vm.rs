@@ -2,7 +2,8 @@
 //! real as far as it can tell, and with everything that vehicles do to hardware.
 //!
 //! In `tests/vm/`: `image` makes what is booted, `machine.rs` runs it, `vehicle.rs` plays the devices, `faults.rs` is what
-//! happens to them, `drive.rs` the program in there (its config is `vehicle.toml`), `journal.rs` what its session says.
+//! happens to them, `drive.rs` the program in there (its config is `vehicle.toml`), `journal.rs` what its session says, `outbox.rs` what
+//! it could not tell anybody.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
@@ -16,13 +17,18 @@ mod faults;
 mod journal;
 #[path = "vm/machine.rs"]
 mod machine;
+#[path = "vm/outbox.rs"]
+mod outbox;
 #[path = "support/program.rs"]
 mod program;
 #[path = "vm/serial_line.rs"]
 mod serial_line;
+#[path = "support/told.rs"]
+mod told;
 #[path = "vm/vehicle.rs"]
 mod vehicle;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,6 +66,7 @@ fn a_vehicle_in_a_virtual_machine() {
 
     let mut vm = vehicle::boot(&image, folder.path(), &[&large]);
     after_the_power_cut(&mut vm, cut);
+    what_waited_for_the_broker(&mut vm, cut);
     vm.switch_off();
 }
 
@@ -180,4 +187,29 @@ fn after_the_power_cut(vm: &mut Machine, cut: Mono) {
     println!("power cut: {lost:?} are lost");
     assert!(lost <= LOST + EMULATED, "{lost:?} are lost");
     replays(&session);
+}
+
+/// There never was a broker. What was there to tell is on disk, over a crash and the power cut: all of what ended in order,
+/// and of what did not all but the last moments.
+fn what_waited_for_the_broker(vm: &mut Machine, cut: Mono) {
+    vm.sh("cp -r /rec/spool /host/");
+    let runs = outbox::read(&vm.share().join("spool"));
+    assert!(runs.len() >= 6, "{:?}", runs.keys());
+    for waits in runs.values() {
+        waits.assert_whole();
+    }
+    for orderly in ["faults", "load"] {
+        let (run, told) = told::told(&vm.share().join(orderly).join("session"));
+        let waits: BTreeMap<String, u64> =
+            runs[&run].streams.iter().map(|(stream, numbers)| (stream.clone(), numbers.len() as u64)).collect();
+        assert_eq!(waits, told, "{orderly}");
+    }
+    let (run, _) = told::told(&vm.share().join("cut/session"));
+    let lost = cut.since(runs[&run].last);
+    let count: usize = runs.values().map(outbox::Told::count).sum();
+    println!(
+        "{count} messages of {} runs wait for a broker; of the last {lost:?} before the power cut none",
+        runs.len()
+    );
+    assert!(lost <= LOST + EMULATED, "{lost:?} are lost");
 }

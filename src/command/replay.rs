@@ -64,6 +64,26 @@ fn several(args: &ReplayArgs, sessions: &[PathBuf], out: &mut dyn Write) -> Resu
 }
 
 impl ReplayArgs {
+    /// A replay of one session, as it is without any option.
+    pub fn of(session: PathBuf) -> Self {
+        Self {
+            session,
+            more: Vec::new(),
+            verify: false,
+            threads: None,
+            shuffle: None,
+            jitter: None,
+            jobs: JobsMode::Auto,
+            speed: None,
+            from: None,
+            out: None,
+            models: None,
+            config: None,
+            no_look_ahead: false,
+            json: false,
+        }
+    }
+
     /// The command line that says the same, without `--json`.
     fn words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["replay".into(), self.session.clone().into()];

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use waywarden_systems::session::{Origin, SessionReader, Unfinished, WriteError};
 
-use super::replay::{self, JobsMode, ReplayArgs};
+use super::replay::{self, ReplayArgs};
 use crate::batch::{self, Column, Outcome, Task};
 use crate::failure::Failure;
 use crate::progress::{Progress, Show, Unit};
@@ -169,20 +169,10 @@ fn replayed(args: &ReportArgs, origin: Origin) -> Result<(Replayed, Option<Unfin
         Origin::Live | Origin::Replay => None,
     };
     let finished = replay::finished(&ReplayArgs {
-        session: args.session.clone(),
-        more: Vec::new(),
-        verify: false,
-        threads: None,
-        shuffle: None,
-        jitter: None,
-        jobs: JobsMode::Auto,
-        speed: None,
-        from: None,
         out: made.as_ref().map(|file| file.partial().to_owned()),
         models: args.models.clone(),
-        config: None,
-        no_look_ahead: false,
         json: args.json,
+        ..ReplayArgs::of(args.session.clone())
     })?;
     let jobs = format!("{:?}", finished.jobs).to_lowercase();
     let replayed = Replayed { stages: finished.stages, findings_from: made.is_some().then_some(jobs) };

@@ -1,7 +1,7 @@
 //! The section of the config about simulated drives.
 
 use serde::{Deserialize, Serialize};
-use waywarden_systems::simulate::perceive;
+use waywarden_systems::simulate::perceive::Errors;
 
 use super::check::Violation;
 use super::path::Path;
@@ -58,51 +58,6 @@ pub enum Perceive {
     Models,
     /// The simulator, which knows, through an error model.
     Truth,
-}
-
-/// How the truth is found: see [`perceive::Errors`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Errors {
-    /// Share of things that are not found.
-    pub missed: f64,
-    /// Pixels of height below which nothing is found.
-    pub smallest_px: f64,
-    /// Pixels by which each edge of a box is off: standard deviation.
-    pub edge_px: f64,
-    /// The same in addition, as a share of the box's height.
-    pub edge_share: f64,
-    /// Boxes in an hour where nothing is.
-    pub false_per_hour: f64,
-    /// Metres by which each line is off to the side: standard deviation.
-    pub line_m: f64,
-    /// Share of lines that are not found.
-    pub line_missed: f64,
-    /// Share of masks in which nothing is found.
-    pub mask_missed: f64,
-}
-
-impl Default for Errors {
-    fn default() -> Self {
-        Self {
-            missed: 0.1,
-            smallest_px: 10.0,
-            edge_px: 1.0,
-            edge_share: 0.03,
-            false_per_hour: 60.0,
-            line_m: 0.05,
-            line_missed: 0.03,
-            mask_missed: 0.01,
-        }
-    }
-}
-
-impl From<Errors> for perceive::Errors {
-    fn from(errors: Errors) -> Self {
-        let Errors { missed, smallest_px, edge_px, edge_share, false_per_hour, line_m, line_missed, mask_missed } =
-            errors;
-        Self { missed, smallest_px, edge_px, edge_share, false_per_hour, line_m, line_missed, mask_missed }
-    }
 }
 
 /// Only simulated drives have a truth, and only drawn pictures show something to models.

@@ -12,7 +12,7 @@ use waywarden_systems::session::{Record, SessionReader};
 use super::observe::{Observer, ObserverPlugin, Seen};
 use super::table::Conditions;
 use crate::assemble::{Assembly, assemble};
-use crate::command::replay::{self, JobsMode, ReplayArgs};
+use crate::command::replay::{self, ReplayArgs};
 use crate::command::simulate;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -101,23 +101,8 @@ impl Runner {
 
     fn replay(&self, session: &Path, camera: StreamId, masks: bool) -> Result<Seen, Failure> {
         let observer = Observer::new(camera, masks);
-        let args = ReplayArgs {
-            session: session.to_owned(),
-            more: Vec::new(),
-            verify: false,
-            threads: None,
-            shuffle: None,
-            jitter: None,
-            // Virtual, because it is an import.
-            jobs: JobsMode::Auto,
-            speed: None,
-            from: None,
-            out: None,
-            models: self.models.clone(),
-            config: None,
-            no_look_ahead: false,
-            json: self.json,
-        };
+        // Its jobs are virtual, because it is an import.
+        let args = ReplayArgs { models: self.models.clone(), json: self.json, ..ReplayArgs::of(session.to_owned()) };
         replay::watched(&args, |app| {
             app.add_plugins(ObserverPlugin(observer.clone()));
         })?;

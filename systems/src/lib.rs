@@ -8,6 +8,7 @@ pub mod commands;
 pub mod devices;
 pub mod ego;
 pub mod emit;
+pub mod following;
 pub mod gps;
 pub mod health;
 pub mod import;

@@ -9,8 +9,9 @@ use waywarden_components::prelude::*;
 
 use crate::budget;
 use crate::emit::Token;
+use crate::following::{FollowSettings, Following};
 use crate::registry::Register;
-use follow::{FollowSettings, Following, follow};
+use follow::follow;
 
 /// Watches for obstacles.
 #[derive(Resource, Clone, Debug)]

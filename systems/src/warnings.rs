@@ -9,7 +9,7 @@ use waywarden_perception::warnings::scene::{Conditions, LaneSeen, Look, RangeSee
 use waywarden_perception::warnings::{AlertChange, Warnings};
 
 use crate::emit::{Emit, Token};
-use crate::obstacles::follow::{FollowSettings, Following};
+use crate::following::{FollowSettings, Following, Known};
 use crate::registry::Register;
 
 /// Warns.
@@ -94,7 +94,7 @@ pub fn warn(
     let look =
         followed.and_then(|(_, followed)| Some(Look { frame: followed.frame?, age_s: age(followed.captured()?) }));
     let objects: Vec<Threat> = followed.map_or_else(Vec::new, |(stream, followed)| {
-        let threat = |known: crate::obstacles::follow::Known| Threat {
+        let threat = |known: Known| Threat {
             id: known.id,
             class: known.tracked.class,
             motion: known.motion,

@@ -212,6 +212,8 @@ pub enum Wire {
     Cuts,
     /// A few bytes at a time.
     Throttles,
+    /// Far fewer than the vehicle says.
+    Trickles,
 }
 
 /// A wire to a port of this computer.
@@ -268,15 +270,19 @@ fn carry(mut from: TcpStream, mut to: TcpStream, state: Arc<AtomicU8>, back: boo
                     pause(20);
                     continue;
                 }
-                let most = if is(&state, Wire::Throttles) { 64 } else { buffer.len() };
+                let (most, rest_ms) = match () {
+                    () if is(&state, Wire::Throttles) => (64, 5),
+                    () if is(&state, Wire::Trickles) => (16, 10),
+                    () => (buffer.len(), 0),
+                };
                 match from.read(&mut buffer[..most]) {
                     Ok(0) => break,
                     Ok(length) => {
                         if to.write_all(&buffer[..length]).is_err() {
                             break;
                         }
-                        if is(&state, Wire::Throttles) {
-                            pause(5);
+                        if rest_ms > 0 {
+                            pause(rest_ms);
                         }
                     }
                     Err(error)

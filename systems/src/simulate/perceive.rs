@@ -35,6 +35,7 @@ const HIDDEN: f32 = 0.7;
 ///
 /// Errors are independent from frame to frame. Edges of boxes and lines are off by normal noise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Errors {
     /// Share of things that are not found, 0 to 1.
     pub missed: f64,
@@ -52,6 +53,21 @@ pub struct Errors {
     pub line_missed: f64,
     /// Share of masks in which nothing is found at all, 0 to 1.
     pub mask_missed: f64,
+}
+
+impl Default for Errors {
+    fn default() -> Self {
+        Self {
+            missed: 0.1,
+            smallest_px: 10.0,
+            edge_px: 1.0,
+            edge_share: 0.03,
+            false_per_hour: 60.0,
+            line_m: 0.05,
+            line_missed: 0.03,
+            mask_missed: 0.01,
+        }
+    }
 }
 
 /// A source of findings that knows the truth.

@@ -92,7 +92,7 @@ fn what_is_not_seen_any_more_is_lost_and_so_is_all_when_the_camera_is_gone() {
     world.run_system_once(follow).unwrap();
     assert!(tracks(&mut world)[0].1.lost);
     let following = &world.resource::<Following>().0[&CAMERA];
-    assert!(following.at(CAMERA, &RangingSettings::default(), Mono(2_000_000_000)).is_empty());
+    assert!(following.at(CAMERA, &FollowSettings::default().ranging, Mono(2_000_000_000)).is_empty());
 }
 
 #[test]
