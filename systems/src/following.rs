@@ -16,8 +16,6 @@ const PITCH_SIGMA_RAD: f64 = 0.02;
 const LEARNT_SIGMA_RAD: f64 = 0.004;
 /// Looks at lanes from which on the pitch counts as learnt.
 const LEARNT_LOOKS: u32 = 20;
-/// A box whose side is so near the frame's edge, in pixels, goes on beyond it.
-const EDGE_PX: f32 = 2.0;
 
 /// What is known of the obstacles before each camera, in order of the cameras. Written by `obstacles::follow`, read by it and by `warnings::warn`.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -113,7 +111,7 @@ impl Followed {
             let sight = Sight {
                 at: captured,
                 detection: &detection,
-                cut: CutSides::of(&detection, view.size.0, view.size.1, EDGE_PX),
+                cut: CutSides::of(&settings.ranging, &detection, view.size.0, view.size.1),
                 plane: &plane,
                 camera: geometry,
                 pitch_sigma_rad: if view.tracker.learnt >= LEARNT_LOOKS { LEARNT_SIGMA_RAD } else { PITCH_SIGMA_RAD },

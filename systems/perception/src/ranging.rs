@@ -51,8 +51,10 @@ pub struct CutSides {
 }
 
 impl CutSides {
-    /// Of a box in a frame of `width` x `height` pixels. A side within `margin_px` of the frame's edge is cut.
-    pub fn of(detection: &Detection, width: u32, height: u32, margin_px: f32) -> Self {
+    /// Of a box in a frame of `width` x `height` pixels. Which side is cut is as unsure as the edges of boxes are: one that
+    /// is within three of their standard deviations of the frame's edge counts as cut.
+    pub fn of(settings: &RangingSettings, detection: &Detection, width: u32, height: u32) -> Self {
+        let margin_px = (3.0 * settings.edge_sigma_px(detection.height.into())) as f32;
         Self {
             left: detection.left <= margin_px,
             top: detection.top <= margin_px,
@@ -118,6 +120,8 @@ struct Known {
 const GROWING: u8 = 5;
 /// Sights that may be refused before all is begun anew.
 const REFUSALS: u8 = 3;
+/// From this slope downwards on, the pitch is a small part of where something stands.
+const NEAR_SLOPE: f64 = 0.05;
 /// Standard deviation of the logarithm of the distance, beyond which there is none to speak of.
 const TOO_VAGUE: f64 = 0.6;
 
@@ -278,17 +282,27 @@ impl Known {
     ) -> (usize, usize) {
         let size = Size::of(class);
         let (height_m, bumper_m) = (sight.plane.height_m(), self.bumper_m);
+        // Each with how much it changes when the bottom edge does.
         let ground = |belief: &Belief| {
             let (down, sigma) = view.ground()?;
-            let expected = height_m / belief.distance_m();
-            let row = State::from([-expected, 0.0, 0.0, 0.0, 0.0, 1.0]);
-            Some(Evidence { row, residual: down - expected - belief.get(PITCH), variance: sigma * sigma })
+            let pitch = belief.get(PITCH);
+            if down > NEAR_SLOPE && down - pitch > down / 2.0 {
+                // As a logarithm it depends on the state linearly, however unsure the distance still is.
+                let below = down - pitch;
+                let row = State::from([-1.0, 0.0, 0.0, 0.0, 0.0, 1.0 / below]);
+                let residual = libm::log(below / height_m) + belief.get(DISTANCE);
+                Some((Evidence { row, residual, variance: sigma * sigma / (below * below) }, 1.0 / below))
+            } else {
+                let expected = height_m / belief.distance_m();
+                let row = State::from([-expected, 0.0, 0.0, 0.0, 0.0, 1.0]);
+                Some((Evidence { row, residual: down - expected - pitch, variance: sigma * sigma }, 1.0))
+            }
         };
         let tall = |belief: &Belief| {
             let (tall, sigma) = view.height()?;
-            let expected = belief.height_m() / belief.distance_m();
-            let row = State::from([-expected, 0.0, 0.0, 0.0, expected, 0.0]);
-            Some(Evidence { row, residual: tall - expected, variance: sigma * sigma })
+            let row = State::from([-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+            let residual = libm::log(tall) - belief.get(HEIGHT) + belief.get(DISTANCE);
+            Some((Evidence { row, residual, variance: sigma * sigma / (tall * tall) }, 1.0 / tall))
         };
         let wide = |belief: &Belief| {
             let face = view.face(belief, size.length_m)?;
@@ -308,19 +322,19 @@ impl Known {
             (after.abs() <= settings.range_age_s).then_some(Evidence { row, residual, variance })
         };
         let taken = self.modes.learn(gate, |belief, number, taken: &[bool; 4]| match (number, taken) {
-            (0, _) => ground(belief),
+            (0, _) => ground(belief).map(|(ground, _)| ground),
             // The bottom edge is in both the place on the road and the height. What they have in common is taken out of
             // the height, so that it does not count twice.
-            (1, [true, ..]) => tall(belief).zip(ground(belief)).map(|(tall, ground)| {
-                let edge = view.edge_sigma * view.edge_sigma;
-                let share = edge / ground.variance;
+            (1, [true, ..]) => tall(belief).zip(ground(belief)).map(|((tall, in_tall), (ground, in_ground))| {
+                let shared = view.edge_sigma * view.edge_sigma * in_tall * in_ground;
+                let share = shared / ground.variance;
                 Evidence {
                     row: tall.row - ground.row * share,
                     residual: tall.residual - ground.residual * share,
-                    variance: tall.variance - edge * share,
+                    variance: tall.variance - shared * share,
                 }
             }),
-            (1, _) => tall(belief),
+            (1, _) => tall(belief).map(|(tall, _)| tall),
             (2, _) => wide(belief),
             (_, _) => range(belief),
         });

@@ -43,7 +43,8 @@ pub struct Errors {
     pub smallest_px: f64,
     /// Standard deviation of each edge of a box, in pixels.
     pub edge_px: f64,
-    /// And in addition as a share of the box's height.
+    /// And in addition, in quadrature, as a share of the box's height. The usual 0.03, with a pixel, is about twice what
+    /// YOLOX-nano shows from frame to frame on a motorway at 1280x720: 1 to 1.5 pixels at heights of 50 to 100 pixels.
     pub edge_share: f64,
     /// Boxes in an hour where nothing is.
     pub false_per_hour: f64,
@@ -129,7 +130,7 @@ impl TruthModel {
             if tall < smallest_px || chance.unit(0) < missed || is_hidden(object, &truth.objects) {
                 continue;
             }
-            let sigma = edge_px + edge_share * tall;
+            let sigma = libm::hypot(edge_px, edge_share * tall);
             let edge = |n: usize| image[n] + (chance.normal(1 + n as u64) * sigma) as f32;
             let unsure = chance.unit(9);
             let score = (0.95 - 0.4 * unsure * unsure) as f32;

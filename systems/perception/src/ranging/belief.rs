@@ -96,10 +96,6 @@ impl Belief {
         libm::exp(self.get(WIDTH))
     }
 
-    pub fn height_m(&self) -> f64 {
-        libm::exp(self.get(HEIGHT))
-    }
-
     /// The own vehicle became faster by this much.
     pub fn own_speed_changed(&mut self, by_mps: f64) {
         self.mean[CLOSING] += by_mps;

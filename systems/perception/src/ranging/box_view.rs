@@ -13,6 +13,8 @@ pub(super) struct BoxView {
     bottom: f64,
     /// Whether its width, height and bottom are there to be seen.
     is_wide: bool,
+    cut_left: bool,
+    cut_right: bool,
     is_tall: bool,
     is_standing: bool,
     /// Standard deviation of an edge, and of the camera's nodding, as slopes.
@@ -63,9 +65,11 @@ impl BoxView {
             top: top.down,
             bottom: bottom.down,
             is_wide: !cut.left && !cut.right,
+            cut_left: cut.left,
+            cut_right: cut.right,
             is_tall: !cut.top && !cut.bottom,
             is_standing: !cut.bottom && plane.road(bottom).is_some(),
-            edge_sigma: settings.edge_px.max(settings.edge_share * tall) / plane.focal_px(),
+            edge_sigma: settings.edge_sigma_px(tall) / plane.focal_px(),
             nod_sigma: settings.nod_sigma_rad,
         };
         (view.left > view.right && view.bottom > view.top && view.edge_sigma > 0.0).then_some(view)
@@ -93,18 +97,23 @@ impl BoxView {
     }
 
     /// Its near end. Of something that is not straight ahead the box also shows the side that is towards us: its inner
-    /// edge is that of the far end.
+    /// edge is that of the far end. Where the frame cuts the outer edge off, the inner one alone tells where it is.
     pub fn face(&self, belief: &Belief, length_m: f64) -> Option<Face> {
         let (near, width) = (belief.distance_m(), belief.width_m());
         let far = near + length_m;
         let seen = self.as_seen();
         let hidden = |inner_m: f64| inner_m.max(0.0) * (1.0 / near - 1.0 / far);
+        let wide = width / near;
         let face = if self.right > 0.0 {
-            let more = hidden(self.left * near - width);
-            Face { right: self.right + more, doubt: 0.3 * more, ..seen }
+            let more = hidden(if self.cut_left { self.right * far } else { self.left * near - width });
+            let right = self.right + more;
+            let left = if self.cut_left { right + wide } else { self.left };
+            Face { left, right, doubt: 0.3 * more, ..seen }
         } else if self.left < 0.0 {
-            let more = hidden(-self.right * near - width);
-            Face { left: self.left - more, doubt: 0.3 * more, ..seen }
+            let more = hidden(if self.cut_right { -self.left * far } else { -self.right * near - width });
+            let left = self.left - more;
+            let right = if self.cut_right { left - wide } else { self.right };
+            Face { left, right, doubt: 0.3 * more, ..seen }
         } else {
             seen
         };

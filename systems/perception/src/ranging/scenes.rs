@@ -30,6 +30,10 @@ pub(super) enum Play {
     Brake,
     /// Somebody changes from the next lane into ours.
     CutIn,
+    /// Somebody comes up from behind in the next lane and passes.
+    Overtakes,
+    /// We pass somebody in the next lane.
+    IsPassed,
 }
 
 /// How things are at a moment.
@@ -87,6 +91,8 @@ impl Scene {
             Play::Close(closing) => (120f64.min(closing * 8.0), closing),
             Play::Brake => (rng.random_range(15.0..35.0), 0.0),
             Play::CutIn => (rng.random_range(18.0..35.0), rng.random_range(1.0..3.0)),
+            Play::Overtakes => (-3.0, -rng.random_range(1.0..9.0)),
+            Play::IsPassed => (25.0, rng.random_range(2.0..8.0)),
         };
         let side = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
         let over_s = rng.random_range(2.5..4.0);
@@ -101,7 +107,9 @@ impl Scene {
             Play::Close(_) => 12.0,
             Play::Brake => 7.0,
             Play::CutIn => 8.0,
+            Play::Overtakes | Play::IsPassed => 12.0,
         };
+        let least_m = if matches!(self.play, Play::Overtakes | Play::IsPassed) { -4.0 } else { 2.0 };
         let (mut distance, mut lead) = (self.start_m, self.speed_mps - self.closing_mps);
         let mut truths = Vec::new();
         for n in 0..(lasts * 100.0) as usize {
@@ -111,7 +119,11 @@ impl Scene {
                 Play::Brake if t >= self.event_s && lead > 0.0 => -8.0,
                 _ => 0.0,
             };
-            let share = if self.play == Play::CutIn { ((t - self.event_s) / self.over_s).clamp(0.0, 1.0) } else { 1.0 };
+            let share = match self.play {
+                Play::CutIn => ((t - self.event_s) / self.over_s).clamp(0.0, 1.0),
+                Play::Overtakes | Play::IsPassed => 0.0,
+                _ => 1.0,
+            };
             let eased = share * share * share * (10.0 + share * (6.0 * share - 15.0));
             let left_m = self.side * LANE_M * (1.0 - eased);
             let in_lane = left_m.abs() < (LANE_M + self.size.0) / 2.0 - 0.3;
@@ -119,7 +131,7 @@ impl Scene {
             truths.push(Truth { t, distance_m: distance, left_m, closing_mps, speed_mps: self.speed_mps, in_lane });
             lead = f64::max(lead + accel * 0.01, 0.0);
             distance -= closing_mps * 0.01;
-            if distance < 2.0 {
+            if distance < least_m {
                 break;
             }
         }
@@ -152,7 +164,7 @@ impl Scene {
                 let sight = Sight {
                     at: Mono::from_secs_f64(10.0 + truth.t),
                     detection: &found,
-                    cut: CutSides::of(&found, FRAME.0, FRAME.1, 2.0),
+                    cut: CutSides::of(settings, &found, FRAME.0, FRAME.1),
                     plane: &plane,
                     camera: &camera,
                     pitch_sigma_rad: BIAS_DEG.to_radians(),
@@ -181,9 +193,14 @@ impl Scene {
                 }
             }
         }
-        let sigma = (0.03 * (edges[3] - edges[1])).max(1.0);
-        let [l, t, r, b] = edges.map(|edge| edge + sigma * self.gauss());
+        // A detector sees what is in the frame, and errs about that.
         let (wide, tall) = (f64::from(FRAME.0), f64::from(FRAME.1));
+        let [l, t, r, b] = [(0, wide), (1, tall), (2, wide), (3, tall)].map(|(n, most)| edges[n].clamp(0.0, most));
+        if r - l < LEAST_PX || b - t < LEAST_PX {
+            return None;
+        }
+        let sigma = libm::hypot(1.0, 0.03 * (b - t));
+        let [l, t, r, b] = [l, t, r, b].map(|edge| edge + sigma * self.gauss());
         let (l, r) = (l.clamp(0.0, wide), r.clamp(0.0, wide));
         let (t, b) = (t.clamp(0.0, tall), b.clamp(0.0, tall));
         (b - t >= LEAST_PX && r - l >= LEAST_PX / 2.0).then_some(Detection {

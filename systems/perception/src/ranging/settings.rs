@@ -11,9 +11,9 @@ use super::path::Corridor;
 /// How boxes are believed and what counts as in the path.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RangingSettings {
-    /// Standard deviation of a box's edge: at least this, in pixels.
+    /// Standard deviation of a box's edge: this, in pixels.
     pub edge_px: f64,
-    /// And at least this share of the box's height.
+    /// And in addition this share of the box's height.
     pub edge_share: f64,
     /// Standard deviation of what the bottom edge is off because the camera nods, in radians. More than that of the
     /// nodding itself, because the nods of frames that follow each other are alike.
@@ -83,7 +83,7 @@ impl Default for RangingSettings {
             acceleration_lasts_s: 1.0,
             braking_mps2: 8.0,
             braking_spread_mps2: 2.0,
-            brakes_hz: 0.2,
+            brakes_hz: 0.1,
             ceases_hz: 0.5,
             shape_share: 0.01,
             gate: 4.0,
@@ -106,6 +106,11 @@ impl Default for RangingSettings {
 }
 
 impl RangingSettings {
+    /// Standard deviation of an edge of a box of this height, in pixels.
+    pub fn edge_sigma_px(&self, height_px: f64) -> f64 {
+        libm::hypot(self.edge_px, self.edge_share * height_px)
+    }
+
     /// Standard deviation of the change of closing speed, in m/s².
     pub(super) fn acceleration(&self, class: ObjectClass, speed_mps: Option<f64>) -> f64 {
         let theirs = match class {

@@ -44,7 +44,7 @@ impl Bench {
         Sight {
             at: at(seconds),
             detection,
-            cut: CutSides::of(detection, FRAME.0, FRAME.1, 2.0),
+            cut: CutSides::of(&RangingSettings::default(), detection, FRAME.0, FRAME.1),
             plane: &self.plane,
             camera: &self.camera,
             pitch_sigma_rad: 0.003,
@@ -123,7 +123,7 @@ fn what_the_frame_cuts_off_is_not_measured() {
     bench.follow(20, |t| (8.0 - 3.0 * t, 0.0), size);
     // At 1.5 m the bottom is below the frame: what was learnt of the width goes on telling.
     let near = seen(CAR, 1.5, 0.0, size);
-    assert!(CutSides::of(&near, FRAME.0, FRAME.1, 2.0).bottom);
+    assert!(CutSides::of(&RangingSettings::default(), &near, FRAME.0, FRAME.1).bottom);
     let motion = bench.see(2.2, &near, None).expect("a motion");
     assert!(!motion.sources.ground && motion.sources.width && (motion.distance_m - 1.5).abs() < 0.5, "{motion:?}");
     // Cut on both sides nothing tells.
