@@ -33,10 +33,23 @@ const OWN_BRAKING_MPS2: f32 = 0.7;
 /// What lies so far beside the path, in metres and as a share of its distance, is beside it.
 const BESIDE_M: f32 = 0.2;
 const BESIDE_SHARE: f32 = 0.005;
+/// A bend is known to this share. What it may be off by at the other's distance is taken off: in bends the distant edge of
+/// the road, where others are parked, lies ahead. What is this near to the path in metres, is in it whatever the bend.
+const BEND_SHARE: f32 = 0.25;
+const LEAST_M: f32 = 0.4;
 /// The speed of the vehicle ahead is looked at over so many seconds to see that it brakes.
 const BRAKING_WINDOW_S: f64 = 0.7;
 /// So many times its error is taken off it.
 const BRAKING_ERRORS: f32 = 2.2;
+/// What comes towards us does so at least this fast over ground, in m/s.
+const ONCOMING_MPS: f32 = 3.0;
+/// Closing speeds less sure than this, in m/s and as a share of them, are still being learnt.
+const LEARNING_MPS: f32 = 3.0;
+const LEARNING_SHARE: f32 = 0.15;
+/// What is slower than this over ground, in m/s, may stand: it is to be in the path for so long, in seconds, before it is time
+/// to act.
+const STANDS_MPS: f32 = 3.0;
+const STANDS_S: f64 = 0.8;
 /// Vehicles do not brake harder than this, in m/s².
 const MOST_BRAKING_MPS2: f32 = 9.0;
 
@@ -141,7 +154,8 @@ fn matters(settings: &WarningSettings, own_mps: f32, threat: &Threat) -> bool {
         ObjectClass::Other(_) => m.sources.range,
         _ => true,
     };
-    let oncoming = m.closing_mps > 1.3 * own_mps + 2.0 + m.closing_sigma_mps;
+    // What stands comes as fast as we go.
+    let oncoming = m.closing_mps > own_mps + (2.0 * m.closing_sigma_mps).max(ONCOMING_MPS);
     solid && threat.confirmed && m.in_path && !oncoming
 }
 
@@ -152,16 +166,23 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let s = &settings.forward_collision;
     let m = &threat.motion;
     let (gap, closing) = (m.distance_m.max(0.0), m.closing_mps);
-    let slowing = watch.braking(BRAKING_WINDOW_S).filter(|_| watch.long_in_path(BRAKING_WINDOW_S));
+    let slowing = watch.braking(BRAKING_WINDOW_S).filter(|_| m.closing_sigma_mps < LEARNING_MPS);
+    let slowing = slowing.filter(|_| watch.long_in_path(BRAKING_WINDOW_S));
     let lead = slowing.map_or(0.0, |(braking, error)| {
         let sure = braking - BRAKING_ERRORS * error.max(m.closing_sigma_mps / 2.0);
         if sure >= s.lead_braking_mps2 { sure.min(MOST_BRAKING_MPS2) } else { 0.0 }
     });
     let nears = closing - m.closing_sigma_mps >= s.least_closing_mps.min(2.0 * m.closing_sigma_mps);
     let half_m = (settings.vehicle_width_m + m.width_m.min(2.6)) / 2.0;
-    let most_m = half_m + BESIDE_M + BESIDE_SHARE * gap;
+    let unsure_m = BEND_SHARE * view.curvature_per_m * gap * gap / 2.0;
+    let most_m = (half_m + BESIDE_M + BESIDE_SHARE * gap - unsure_m).max(LEAST_M);
     let counts =
         (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
+    // What stands at the edge of the road lies ahead for a moment where a bend begins.
+    let stands = closing + m.closing_sigma_mps.max(STANDS_MPS) >= own_mps;
+    let learnt = m.closing_sigma_mps <= LEARNING_MPS.max(LEARNING_SHARE * closing);
+    let counts = counts && learnt;
+    let sure = !stands || watch.surely_in_path(STANDS_S, most_m);
     let own = if view.braking_mps2 >= OWN_BRAKING_MPS2 { view.braking_mps2 } else { 0.0 };
     let constant_s = if closing > 0.1 { gap / closing } else { f32::MAX };
     let known_s = reached_in(gap, closing, own_mps, own, lead).unwrap_or(f32::MAX);
@@ -174,6 +195,7 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let needed = lead + required(gap, closing, lead, s.reaction_s);
     let hard = if needed >= s.hard_mps2 { caution.min(Word::Yes) } else { Word::No };
     let warning = Word::below(reached_s, s.warning_s, PLAIN).max(hard);
+    let caution = if sure { caution } else { Word::No };
     let vote = if counts { Vote { caution, warning } } else { Vote::default() };
     Some(Course { reached_s, counts, vote, braking: lead > 0.0 })
 }

@@ -164,10 +164,12 @@ impl<'a> View<'a> {
 
 impl View<'_> {
     /// How far left of the path something lies, in metres: of the path that the vehicle takes by its turning or of the one
-    /// that the lane takes, whichever is nearer. None where neither is known.
-    pub fn off_path(&self, m: &ObjectMotion) -> Option<f32> {
+    /// that the lane takes, whichever is `nearer`, or farther. None where neither is known.
+    pub fn off_path(&self, m: &ObjectMotion, nearer: bool) -> Option<f32> {
         let off = |curvature: f32| m.left_m - curvature * m.distance_m * m.distance_m / 2.0;
-        self.curvatures.iter().flatten().map(|c| off(*c)).min_by(|a, b| a.abs().total_cmp(&b.abs()))
+        let offs = self.curvatures.iter().flatten().map(|c| off(*c));
+        let by = |a: &f32, b: &f32| a.abs().total_cmp(&b.abs());
+        if nearer { offs.min_by(by) } else { offs.max_by(by) }
     }
 }
 

@@ -75,8 +75,9 @@ pub(super) struct Sight {
     pub speed_mps: Option<f32>,
     pub left_m: f32,
     pub in_path: bool,
-    /// How far left of the path that the own vehicle takes.
-    pub off_path_m: Option<f32>,
+    /// How far left of the path that the own vehicle takes: by the opinion after which it is nearer, and after which it is
+    /// farther.
+    pub off_path_m: Option<[f32; 2]>,
     votes: [Vote; 3],
 }
 
@@ -125,9 +126,17 @@ impl Watch {
     /// for a look or two.
     pub fn stays_in_path(&self, most_m: f32) -> bool {
         let latest = self.sights.iter().rev().take(4).filter(|s| s.in_path).count();
-        let offs = self.sights.iter().rev().take(3).filter_map(|s| s.off_path_m);
+        let offs = self.sights.iter().rev().take(3).filter_map(|s| s.off_path_m.map(|off| off[0]));
         let (sum, n) = offs.fold((0.0, 0.0), |(sum, n), off| (sum + off, n + 1.0));
         latest >= 2 && self.sights.back().is_some_and(|s| s.in_path) && sum.abs() <= most_m * n
+    }
+
+    /// Whether it was in the path throughout the last so many seconds by every opinion of where that goes: not farther than
+    /// `most_m` beside it.
+    pub fn surely_in_path(&self, window_s: f64, most_m: f32) -> bool {
+        let span = |first: &Sight, last: &Sight| last.at.since(first.at).as_secs_f64();
+        let long = self.sights.front().zip(self.sights.back()).is_some_and(|(a, b)| span(a, b) >= window_s);
+        long && self.recent(window_s).all(|s| s.in_path && s.off_path_m.is_none_or(|[_, off]| off.abs() <= most_m))
     }
 
     /// The pictures of the latest looks that agree at least on a caution.
@@ -175,7 +184,10 @@ impl Watches {
                 speed_mps: view.speed_mps.map(|v| v - threat.motion.closing_mps),
                 left_m: threat.motion.left_m,
                 in_path: threat.motion.in_path,
-                off_path_m: view.off_path(&threat.motion),
+                off_path_m: view
+                    .off_path(&threat.motion, true)
+                    .zip(view.off_path(&threat.motion, false))
+                    .map(|(nearer, farther)| [nearer, farther]),
                 votes: watch.votes_of(threat.evidence),
             });
             self.0.push((threat.id, watch));
