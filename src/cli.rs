@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay, report, run,
-    serve_inference, simulate,
+    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay,
+    report, run, serve_inference, simulate,
 };
 use crate::config::LogFormat;
 use crate::failure::Failure;
@@ -91,6 +91,9 @@ pub enum Command {
     /// Says what two runs of one drive found differently.
     #[command(after_long_help = compare::EXAMPLES)]
     Compare(compare::CompareArgs),
+    /// Says where a camera points, from a drive: pitch, yaw and vanishing point.
+    #[command(after_long_help = calibrate::EXAMPLES)]
+    Calibrate(calibrate::CalibrateArgs),
     /// Measures what the app sees and warns of against labelled pictures, videos and simulated drives.
     #[command(after_long_help = evaluate::EXAMPLES)]
     Evaluate(evaluate::EvaluateArgs),
@@ -123,6 +126,7 @@ impl Command {
             Self::Models(args) => args.config(),
             Self::Devices(_)
             | Self::Init(_)
+            | Self::Calibrate(_)
             | Self::Inspect(_)
             | Self::Preserve(_)
             | Self::Compare(_)
@@ -144,6 +148,7 @@ impl Command {
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,
+            Self::Calibrate(args) => args.json,
             Self::Evaluate(args) => args.json,
             Self::Report(args) => args.json,
             Self::Render(args) => args.json,

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{
-    check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay, report, run,
-    serve_inference, simulate,
+    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay,
+    report, run, serve_inference, simulate,
 };
 use waywarden::config::Config;
 use waywarden::failure::Failure;
@@ -55,6 +55,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Devices(args) => devices::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Compare(args) => compare::run(args, out),
+        Command::Calibrate(args) => calibrate::run(args, out),
         Command::Evaluate(args) => evaluate::run(args, out),
         Command::Render(args) => render::run(args, out),
         Command::Report(args) => report::run(args, out),
