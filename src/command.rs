@@ -1,5 +1,6 @@
 //! The commands, one a file: what each may be told, and what it does.
 
+pub mod args;
 pub mod calibrate;
 pub mod check;
 pub mod compare;

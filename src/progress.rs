@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use waywarden_systems::clock::instant;
 
 /// All bars of the process, so that log lines can step between them.
 static BARS: LazyLock<MultiProgress> =
@@ -79,11 +80,6 @@ enum View {
     Nothing,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person waits in real time; no result knows of it")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 impl Progress {
     /// Begins to show the progress of `what` (`importing drive.mp4`) on the way to `total`, if that is known.
     pub fn start(what: impl Into<String>, total: Option<u64>, unit: Unit, show: Show) -> Self {
@@ -91,7 +87,7 @@ impl Progress {
         let view = match show {
             Show::Bar => View::Bar(bar(&what, total, unit)),
             Show::Lines => {
-                let started = now();
+                let started = instant();
                 View::Lines { started, last: started }
             }
             Show::Nothing => View::Nothing,
@@ -105,7 +101,7 @@ impl Progress {
         match &mut self.view {
             View::Bar(bar) => bar.set_position(position),
             View::Lines { started, last } => {
-                let now = now();
+                let now = instant();
                 if now.duration_since(*last) >= EVERY {
                     *last = now;
                     let elapsed = now.duration_since(*started);

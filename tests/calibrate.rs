@@ -1,47 +1,31 @@
 //! `waywarden calibrate` finds where a camera points that was mounted otherwise than the config says.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
-
+#[path = "support/pictures.rs"]
+mod pictures;
 #[path = "support/program.rs"]
 mod program;
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pictures::pictures;
 use program::{json, run, text};
-use waywarden_components::prelude::*;
-use waywarden_systems::session::{Record, SessionReader};
 
 /// The drive that is looked at: a motorway, seen by a camera that points down and to the right.
 const MOUNTED: &str = "[[camera]]\nwidth = 640\nheight = 360\nfps = 10.0\n[camera.geometry]\npitch_down_deg = 1.5\n\
                        yaw_left_deg = -0.8\n";
 
-/// The pictures of a simulated drive as files, which say nothing of the camera.
-fn pictures(dir: &Path, seconds: &str) -> std::path::PathBuf {
-    let (config, drive, frames) = (dir.join("mounted.toml"), dir.join("drive.mcap"), dir.join("frames"));
-    fs::write(&config, MOUNTED).unwrap();
-    fs::create_dir(&frames).unwrap();
-    json(&["simulate", "--config", text(&config), "--duration", seconds, "--json", "-o", text(&drive)]);
-    let mut reader = SessionReader::open(&drive).unwrap();
-    let mut count = 0;
-    while let Some(record) = reader.read().unwrap() {
-        let Record::Tick(tick) = record else { continue };
-        for input in tick.inputs {
-            if let Payload::Frame(jpeg) = input.payload {
-                fs::write(frames.join(format!("{count:05}.jpg")), jpeg).unwrap();
-                count += 1;
-            }
-        }
-    }
-    frames
+/// A session of so many seconds of its pictures, which says nothing of the camera.
+fn unknown(dir: &Path, seconds: &str) -> PathBuf {
+    let (frames, session) = (dir.join("frames"), dir.join("unknown.mcap"));
+    assert!(pictures(MOUNTED, seconds, &frames) > 40);
+    json(&["import", "--frames", text(&frames), "--fps", "10", "--json", "-o", text(&session)]);
+    session
 }
 
 #[test]
 fn where_a_camera_points_is_found_from_its_pictures() {
     let dir = tempfile::tempdir().unwrap();
-    let frames = pictures(dir.path(), "60");
-    let session = dir.path().join("unknown.mcap");
-    json(&["import", "--frames", text(&frames), "--fps", "10", "--json", "-o", text(&session)]);
+    let session = unknown(dir.path(), "60");
     let found = json(&["calibrate", text(&session), "--models", text(dir.path()), "--json"]);
     let of = |what: &str, field: &str| found["calibration"][what][field].as_f64().unwrap();
     assert_eq!(found["geometry"]["pitch_down_deg"], 0.0, "{found}");
@@ -60,9 +44,7 @@ fn where_a_camera_points_is_found_from_its_pictures() {
 #[test]
 fn what_says_too_little_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let frames = pictures(dir.path(), "5");
-    let session = dir.path().join("short.mcap");
-    json(&["import", "--frames", text(&frames), "--fps", "10", "--json", "-o", text(&session)]);
+    let session = unknown(dir.path(), "5");
     let said = |args: &[&str]| {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2));

@@ -2,8 +2,8 @@
 //! real as far as it can tell, and with everything that vehicles do to hardware.
 //!
 //! In `tests/vm/`: `image` makes what is booted, `machine.rs` runs it, `vehicle.rs` plays the devices, `faults.rs` is what
-//! happens to them, `drive.rs` the program in there (its config is `vehicle.toml`), `journal.rs` what its session says, `outbox.rs` what
-//! it could not tell anybody.
+//! happens to them, `drive.rs` the program in there (its config is `vehicle.toml`), `journal.rs` what its session says,
+//! `outbox.rs` what it could not tell anybody.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
@@ -19,6 +19,8 @@ mod journal;
 mod machine;
 #[path = "vm/outbox.rs"]
 mod outbox;
+#[path = "support/pictures.rs"]
+mod pictures;
 #[path = "support/program.rs"]
 mod program;
 #[path = "vm/serial_line.rs"]

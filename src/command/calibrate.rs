@@ -13,6 +13,7 @@ use waywarden_systems::jobs::dispatch;
 use waywarden_systems::registry::Register;
 use waywarden_systems::session::SessionReader;
 
+use crate::command::args::ModelsFolder;
 use crate::command::replay::{self, ReplayArgs};
 use crate::failure::Failure;
 
@@ -36,11 +37,9 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "NAME")]
     pub camera: Option<String>,
 
-    /// The folder with model files. Without any, lanes are found by the classical estimator.
-    ///
-    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder.
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Where models are.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Prints one JSON object, and no progress.
     #[arg(long)]

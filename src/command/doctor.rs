@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::command::args::ModelsFolder;
 use crate::config::Config;
 use crate::doctor::{self, Check, Status};
 use crate::failure::{Code, Failure};
@@ -31,11 +32,9 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
 
-    /// The folder with model files.
-    ///
-    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder.
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Where models are.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Prints one JSON object.
     #[arg(long)]
@@ -77,7 +76,7 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
         said.say(check)?;
     }
     said.say(doctor::clock())?;
-    for check in doctor::models(&config, args.models.as_deref()) {
+    for check in doctor::models(&config, args.models.folder.as_deref()) {
         said.say(check)?;
     }
     for check in doctor::threads(&config) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 
 use crate::cli::seconds;
+use crate::command::args::ModelsFolder;
 use crate::config::Config;
 use crate::evaluate::{self, Runner, Sheet};
 use crate::failure::Failure;
@@ -68,11 +69,9 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// The folder with model files.
-    ///
-    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder.
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Where models are.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Prints the table as one JSON object, and no progress.
     #[arg(long, conflicts_with = "markdown")]
@@ -129,7 +128,7 @@ pub fn run(args: &EvaluateArgs, out: &mut dyn Write) -> Result<(), Failure> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    let runner = Runner::new(config, args.models.clone(), args.json)?;
+    let runner = Runner::new(config, args.models.folder.clone(), args.json)?;
     let mut sheet = Sheet { conditions: runner.conditions(), rows: Vec::new() };
     type Measure = fn(&Path, &Runner, &mut Sheet) -> Result<(), Failure>;
     let folders: [(&Option<PathBuf>, Measure); 4] = [
@@ -171,7 +170,7 @@ impl EvaluateArgs {
         let mut words = vec!["waywarden evaluate".to_owned()];
         let folders =
             [("camvid", &self.camvid), ("tusimple", &self.tusimple), ("culane", &self.culane), ("kitti", &self.kitti)];
-        let files = [("config", &self.config), ("models", &self.models)];
+        let files = [("config", &self.config), ("models", &self.models.folder)];
         for (name, path) in folders.into_iter().chain(files) {
             words.extend(path.as_ref().map(|path| format!("--{name} {}", shown(path))));
         }

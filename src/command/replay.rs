@@ -14,6 +14,7 @@ use bevy_app::App;
 
 use crate::batch::{self, Column, Task};
 use crate::cli::{positive, seconds};
+use crate::command::args::ModelsFolder;
 use crate::failure::Failure;
 use crate::sessions;
 
@@ -77,7 +78,7 @@ impl ReplayArgs {
             speed: None,
             from: None,
             out: None,
-            models: None,
+            models: ModelsFolder::default(),
             config: None,
             no_look_ahead: false,
             json: false,
@@ -107,7 +108,7 @@ impl ReplayArgs {
             }),
         );
         flag("--out", self.out.as_ref().map(OsString::from));
-        flag("--models", self.models.as_ref().map(OsString::from));
+        flag("--models", self.models.folder.as_ref().map(OsString::from));
         flag("--config", self.config.as_ref().map(OsString::from));
         words.extend(self.verify.then(|| "--verify".into()));
         words.extend(self.no_look_ahead.then(|| "--no-look-ahead".into()));
@@ -209,11 +210,9 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// The folder with model files.
-    ///
-    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder.
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Where models are.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Another config than the session's own: what would have been.
     #[arg(long, value_name = "FILE", conflicts_with = "verify")]

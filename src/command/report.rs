@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use waywarden_systems::session::{Origin, SessionReader, Unfinished, WriteError};
 
+use super::args::ModelsFolder;
 use super::replay::{self, ReplayArgs};
 use crate::batch::{self, Column, Outcome, Task};
 use crate::failure::Failure;
@@ -170,7 +171,7 @@ fn replayed(args: &ReportArgs, origin: Origin) -> Result<(Replayed, Option<Unfin
     };
     let finished = replay::finished(&ReplayArgs {
         out: made.as_ref().map(|file| file.partial().to_owned()),
-        models: args.models.clone(),
+        models: ModelsFolder { folder: args.models.clone() },
         json: args.json,
         ..ReplayArgs::of(args.session.clone())
     })?;

@@ -8,6 +8,7 @@ use serde_json::json;
 use waywarden_systems::clock;
 
 use crate::cli::seconds;
+use crate::command::args::ModelsFolder;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::live::{self, LiveRun};
@@ -37,12 +38,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
 
-    /// The folder with model files.
-    ///
-    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder. A model that is not found is
-    /// not used, and health says so.
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Where models are.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Ends after so many seconds; without it, when told to.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -89,7 +87,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write) -> Result<(), Failure> {
         config,
         reread,
         session: session.clone(),
-        models: args.models.clone(),
+        models: args.models.folder.clone(),
         duration: args.duration,
         show: Show::new(args.json),
     };

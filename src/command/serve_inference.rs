@@ -7,6 +7,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::command::args::ModelsFolder;
 use crate::config::Config;
 use crate::engines::Engines;
 use crate::failure::Failure;
@@ -32,11 +33,9 @@ pub struct ServeInferenceArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// The folder with model files.
-    ///
-    /// Without it, the environment variable WAYWARDEN_MODELS, else the user's data folder.
-    #[arg(long, value_name = "DIR")]
-    pub models: Option<PathBuf>,
+    /// Where models are.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Where to listen. Goes before http.listen of the config. Beyond this computer it asks for a token and TLS.
     #[arg(long, value_name = "ADDRESS")]
@@ -64,7 +63,7 @@ pub fn run(args: &ServeInferenceArgs, out: &mut dyn Write) -> Result<(), Failure
         config.http.listen.clone_from(listen);
         config.validate("--listen")?;
     }
-    let engines = Engines::load(&config, args.models.as_deref(), None)?;
+    let engines = Engines::load(&config, args.models.folder.as_deref(), None)?;
     if engines.loaded.is_empty() {
         let reasons: Vec<&str> =
             engines.status.roles.values().filter_map(|role| role.as_ref().err().map(String::as_str)).collect();

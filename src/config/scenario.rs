@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use waywarden_systems::simulate::Scenario;
-use waywarden_systems::simulate::scenario::{BUILT_IN, Car, Event, Pedestrian, Span, Stretch};
+use waywarden_systems::simulate::scenario::{BUILT_IN, Car, Distraction, Event, Pedestrian, Span, Stretch};
 
 use super::check::{Violation, check_lists, check_ranges};
 use super::explain::Manual;
@@ -47,6 +47,9 @@ const LIMITS: &[Limit] = &[
     limit("ego.event.over_s", 1.0, 60.0, "s"),
     limit("ego.event.speed_kmh", 0.0, 200.0, "km/h"),
     limit("ego.event.braking_mps2", 0.3, 10.0, "m/s²"),
+    limit("ego.distraction.at_s", 0.0, 86_400.0, "s"),
+    limit("ego.distraction.for_s", 0.5, 600.0, "s"),
+    limit("ego.distraction.looks_up_s", 0.3, 10.0, "s"),
     limit("traffic.per_km", 0.0, 40.0, "vehicles in a kilometre"),
     limit("traffic.oncoming_per_km", 0.0, 40.0, "vehicles in a kilometre"),
     limit("traffic.slowest_kmh", 10.0, 250.0, "km/h"),
@@ -83,6 +86,7 @@ fn full() -> Scenario {
         || Event { at_s: 0.0, lane: Some(1), over_s: Some(4.0), speed_kmh: Some(50.0), braking_mps2: Some(3.0) };
     let mut full = Scenario::default();
     full.ego.event.push(event());
+    full.ego.distraction.push(Distraction { at_s: 0.0, for_s: 5.0, looks_up_s: 1.2 });
     full.car.push(Car { event: vec![event()], ..Car::default() });
     full.pedestrian.push(Pedestrian::default());
     full.tunnel.push(Stretch { from_m: 0.0, to_m: 1.0 });
@@ -192,6 +196,11 @@ fn check_order(scenario: &Scenario, found: &mut Vec<Violation>) {
     for (n, outage) in scenario.faults.gps_outage.iter().enumerate() {
         let path = root.key("faults").key("gps_outage").index(n).key("from_s");
         ordered(path, ("from_s", outage.from_s), ("to_s", outage.to_s));
+    }
+    for (n, pair) in scenario.ego.distraction.windows(2).enumerate() {
+        let end = pair[0].at_s + pair[0].for_s;
+        let path = root.key("ego").key("distraction").index(n + 1).key("at_s");
+        ordered(path, ("the end of the distraction before", end), ("at_s", pair[1].at_s));
     }
     let mut events = |path: Path, events: &[Event]| {
         for (n, pair) in events.windows(2).enumerate() {

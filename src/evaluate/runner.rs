@@ -12,6 +12,7 @@ use waywarden_systems::session::{Record, SessionReader};
 use super::observe::{Observer, ObserverPlugin, Seen};
 use super::table::Conditions;
 use crate::assemble::{Assembly, assemble};
+use crate::command::args::ModelsFolder;
 use crate::command::replay::{self, ReplayArgs};
 use crate::command::simulate;
 use crate::config::Config;
@@ -102,7 +103,11 @@ impl Runner {
     fn replay(&self, session: &Path, camera: StreamId, masks: bool) -> Result<Seen, Failure> {
         let observer = Observer::new(camera, masks);
         // Its jobs are virtual, because it is an import.
-        let args = ReplayArgs { models: self.models.clone(), json: self.json, ..ReplayArgs::of(session.to_owned()) };
+        let args = ReplayArgs {
+            models: ModelsFolder { folder: self.models.clone() },
+            json: self.json,
+            ..ReplayArgs::of(session.to_owned())
+        };
         replay::watched(&args, |app| {
             app.add_plugins(ObserverPlugin(observer.clone()));
         })?;

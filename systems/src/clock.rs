@@ -3,7 +3,7 @@
 //! [`Clock`]: waywarden_components::time::Clock
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use waywarden_components::time::{Mono, UtcOffset, UtcSource};
@@ -37,6 +37,17 @@ pub fn to_wait(time: Duration) -> Duration {
 /// Time by the clock of which most devices' own stamps are: since the computer booted, without sleep.
 pub fn monotonic() -> Mono {
     read(ClockId::CLOCK_MONOTONIC).unwrap_or_default()
+}
+
+/// A point in time that tells nothing but how long ago it was: for what measures itself or pauses, outside of every system.
+#[expect(clippy::disallowed_methods, reason = "the one place; no system sees it")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Seconds UTC as this computer's clock has it, right or not.
+pub fn utc_seconds() -> u64 {
+    read(ClockId::CLOCK_REALTIME).unwrap_or_default().0 / 1_000_000_000
 }
 
 /// The date as this computer's clock has it, unless it stands before the year 2020: a board without a battery wakes up

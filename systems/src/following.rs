@@ -17,7 +17,8 @@ const LEARNT_SIGMA_RAD: f64 = 0.004;
 /// Looks at lanes from which on the pitch counts as learnt.
 const LEARNT_LOOKS: u32 = 20;
 
-/// What is known of the obstacles before each camera, in order of the cameras. Written by `obstacles::follow`, read by it and by `warnings::warn`.
+/// What is known of the obstacles before each camera, in order of the cameras. Written by `obstacles::follow`, read by it and
+/// by `warnings::warn`.
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Following(#[serde(with = "crate::opaque")] pub BTreeMap<StreamId, Followed>);
 

@@ -4,19 +4,17 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-use waywarden_components::prelude::Payload;
-use waywarden_systems::session::{Record, SessionReader};
-
 use super::machine::{Image, Machine};
-use super::program::{json, text};
+use super::pictures::pictures;
 use super::serial_line::Line;
 
 /// Boots a machine with `disks`, the first of which is for recordings, and makes its devices speak.
 pub fn boot(image: &Image, folder: &Path, disks: &[&Path]) -> Machine {
     let share = folder.join("share");
     if !share.exists() {
-        fs::create_dir_all(share.join("pictures")).unwrap();
-        make_pictures(&share);
+        // Four seconds of a road.
+        let count = pictures("[[camera]]\nwidth = 320\nheight = 180\nfps = 10.0\n", "4", &share.join("pictures"));
+        assert!(count > 30, "{count} pictures");
         make_sound(&share.join("tone.wav"));
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/vehicle.toml");
         fs::copy(config, share.join("vehicle.toml")).unwrap();
@@ -37,26 +35,6 @@ pub fn boot(image: &Image, folder: &Path, disks: &[&Path]) -> Machine {
 /// Writes JPEGs to the camera that takes them, from now on.
 pub fn feed_front_camera(vm: &mut Machine) {
     vm.sh("feed /dev/video20 /tmp/pictures 0.06 >/dev/null 2>&1 & echo $! >/run/front-feed");
-}
-
-/// Four seconds of a road, as JPEGs.
-fn make_pictures(share: &Path) {
-    let config = "[[camera]]\nwidth = 320\nheight = 180\nfps = 10.0\n";
-    let (road, drive) = (share.join("road.toml"), share.join("road.mcap"));
-    fs::write(&road, config).unwrap();
-    json(&["simulate", "--config", text(&road), "--duration", "4", "--json", "-o", text(&drive)]);
-    let mut reader = SessionReader::open(&drive).unwrap();
-    let mut pictures = 0;
-    while let Some(record) = reader.read().unwrap() {
-        let Record::Tick(tick) = record else { continue };
-        for input in tick.inputs {
-            if let Payload::Frame(jpeg) = input.payload {
-                fs::write(share.join(format!("pictures/{pictures:03}.jpg")), jpeg).unwrap();
-                pictures += 1;
-            }
-        }
-    }
-    assert!(pictures > 30, "{pictures} pictures");
 }
 
 /// Ten seconds of a tone. The other end of the loopback has to take it as it is.

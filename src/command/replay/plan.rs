@@ -48,7 +48,7 @@ impl Plan {
             JobsMode::Recorded => Engines::default(),
             _ => {
                 let recorded = args.config.is_none().then_some(&info.models);
-                Engines::load(&config, args.models.as_deref(), recorded)?
+                Engines::load(&config, args.models.folder.as_deref(), recorded)?
             }
         };
         let mut differences = differences(&info);
@@ -57,7 +57,7 @@ impl Plan {
         }
         // It is no job: without it nothing is heard, whatever is fed back.
         let again = args.config.is_none().then_some(&info);
-        let hearing = Hearing::load(&config, &info.streams, args.models.as_deref(), again)?;
+        let hearing = Hearing::load(&config, &info.streams, args.models.folder.as_deref(), again)?;
         let (jobs, what_if) = choose(args, &info, &engines, &differences)?;
         if args.config.is_some() && config.to_toml().ok().as_deref() != Some(info.config.as_str()) {
             differences.push("the config is another one".to_owned());
@@ -119,7 +119,9 @@ fn choose(
         (JobsMode::Auto, _) if info.origin == Origin::Import => Ok((JobsMode::Virtual, false)),
         (JobsMode::Auto, _) if args.config.is_some() => Ok((JobsMode::Virtual, true)),
         // Models named on the command line are meant: what would they have made of it?
-        (JobsMode::Auto, None) if args.models.is_some() && !same_models(info, engines) => Ok((JobsMode::Virtual, true)),
+        (JobsMode::Auto, None) if args.models.folder.is_some() && !same_models(info, engines) => {
+            Ok((JobsMode::Virtual, true))
+        }
         (JobsMode::Auto, None) if differences.is_empty() => Ok((JobsMode::Run, false)),
         (JobsMode::Auto, _) => Ok((JobsMode::Recorded, false)),
     }

@@ -45,6 +45,13 @@ fn mistakes_are_named_with_line_and_key() {
         "at_s of the event before",
         "raise at_s",
     );
+    assert_problem(
+        "[[ego.distraction]]\nat_s = 3\nfor_s = 9\n[[ego.distraction]]\nat_s = 5",
+        5,
+        "ego.distraction[1].at_s",
+        "the end of the distraction before",
+        "raise at_s",
+    );
     assert_problem("[[tunnel]]\nfrom_m = 9\nto_m = 8", 2, "tunnel[0].from_m", "`from_m` (9) is above", "lower from_m");
     assert_problem("[traffic]\nslowest_kmh = 200", 2, "traffic.slowest_kmh", "above `fastest_kmh`", "lower");
     assert_problem("duration_s = 0\n", 1, "duration_s", "outside 1 to 86400 s", "default: 60.0");
@@ -127,12 +134,12 @@ fn any_scenario() -> impl Strategy<Value = String> {
         ] {
             put(&mut root, key, value);
         }
-        for events in ["ego", "car"] {
+        for (events, list) in [("ego", "event"), ("ego", "distraction"), ("car", "event")] {
             let owner = root.get_mut(events).map(|owner| match owner {
                 toml::Value::Array(items) => &mut items[0],
                 owner => owner,
             });
-            if let Some(event) = owner.and_then(|owner| owner.get_mut("event")).and_then(toml::Value::as_array_mut) {
+            if let Some(event) = owner.and_then(|owner| owner.get_mut(list)).and_then(toml::Value::as_array_mut) {
                 event[0].as_table_mut().unwrap().entry("at_s").or_insert(toml::Value::Float(0.5));
             }
         }
@@ -150,7 +157,7 @@ fn put(table: &mut toml::Table, key: &str, value: toml::Value) {
         table.insert(key.to_owned(), value);
         return;
     };
-    let is_list = ["car", "pedestrian", "tunnel", "event", "gps_outage"].contains(&first);
+    let is_list = ["car", "pedestrian", "tunnel", "event", "distraction", "gps_outage"].contains(&first);
     let empty = || toml::Value::Table(toml::Table::new());
     let inner = table.entry(first).or_insert_with(|| if is_list { toml::Value::Array(vec![empty()]) } else { empty() });
     let inner = if let toml::Value::Array(items) = inner { &mut items[0] } else { inner };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy_ecs::resource::Resource;
 use bevy_tasks::AsyncComputeTaskPool;
@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use waywarden_components::prelude::*;
 
 use super::starvation::Waits;
+use crate::clock::instant;
 use crate::inference::Inference;
 use crate::ingress::Wake;
 use crate::tick::Stages;
@@ -56,7 +57,7 @@ impl JobRunner {
         AsyncComputeTaskPool::get()
             .spawn(async move {
                 begun.lock().unwrap_or_else(PoisonError::into_inner).insert(job, Waits::now());
-                let start = now();
+                let start = instant();
                 let output = run(&*engine, &look);
                 let took = start.elapsed();
                 stages.record(&format!("job/{}", job.role), took);
@@ -99,9 +100,4 @@ fn run(engine: &dyn Inference, look: &Look) -> JobOutput {
         Ok(Err(error)) => JobOutput::Failed(error.to_string()),
         Err(_) => JobOutput::Failed(format!("{} panicked", engine.identity().name)),
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "measures a job; the world gets it as an input")]
-fn now() -> Instant {
-    Instant::now()
 }

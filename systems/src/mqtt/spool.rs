@@ -363,19 +363,7 @@ fn wait<'a>(
     condvar.wait_timeout_while(guard, patience, |state| busy(state)).unwrap_or_else(PoisonError::into_inner).0
 }
 
-/// Time that passes, for pauses.
-#[expect(clippy::disallowed_methods, reason = "the edge of the program: pauses of the spool's own thread")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 /// So long after a time; without end, a day.
 fn later(time: Instant, duration: Duration) -> Instant {
     time.checked_add(duration).unwrap_or_else(|| time + Duration::from_secs(86_400))
-}
-
-/// Seconds UTC as this computer's clock has it, right or not.
-#[expect(clippy::disallowed_methods, reason = "the edge of the program: numbers where there is no disk to ask")]
-fn utc_seconds() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

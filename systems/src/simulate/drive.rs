@@ -12,8 +12,8 @@ use std::f64::consts::TAU;
 
 use super::chance::{Swing, mix, smooth};
 use super::road::Road;
-use super::scenario::{Scenario, Span};
-use super::traffic::{EgoPlace, Other, Others, Shift, follow};
+use super::scenario::{Distraction, Scenario, Span};
+use super::traffic::{EgoPlace, Leader, Other, Others, Shift, follow};
 
 /// Seconds of a step.
 pub(super) const STEP_S: f64 = 0.01;
@@ -47,6 +47,8 @@ struct World {
     wanted: f64,
     braking: f64,
     next_event: usize,
+    /// The distraction out of which the driver has looked up last.
+    looked_up: Option<usize>,
     /// How bright the world around the vehicle is, and for how bright a one the camera is set.
     brightness: f64,
     adapted: f64,
@@ -166,6 +168,7 @@ impl World {
             wanted: speed,
             braking: 3.0,
             next_event: 0,
+            looked_up: None,
             brightness,
             adapted: brightness,
             others: Others::new(&plan.scenario, &plan.road, place, rng),
@@ -191,7 +194,8 @@ impl World {
             self.others.come_and_go(scenario, road, place, rng);
         }
         let swing: f64 = plan.speeds.iter().map(|swing| swing.at(time)).sum();
-        let leader = self.others.leader_of_ego(place, self.shift.to);
+        let leader =
+            self.others.leader_of_ego(place, self.shift.to).filter(|leader| self.sees(plan, in_round, *leader));
         let stands = self.wanted == 0.0 && self.speed == 0.0;
         let accel = if stands { 0.0 } else { follow(self.speed, self.wanted * (1.0 + swing), self.braking, leader) };
         let speed = (self.speed + accel * STEP_S).max(0.0);
@@ -231,10 +235,21 @@ impl World {
         self.braking = event.braking_mps2.unwrap_or(3.0);
     }
 
+    /// Whether the driver looks at the road, with somebody ahead.
+    fn sees(&mut self, plan: &Plan, in_round: f64, leader: Leader) -> bool {
+        let away = |&(_, away): &(usize, &Distraction)| (away.at_s..away.at_s + away.for_s).contains(&in_round);
+        let Some((n, away)) = plan.scenario.ego.distraction.iter().enumerate().find(away) else { return true };
+        if leader.gap < (self.speed - leader.speed) * away.looks_up_s {
+            self.looked_up = Some(n);
+        }
+        self.looked_up == Some(n)
+    }
+
     /// The scenario is over, and the drive is not.
     fn begin_again(&mut self, plan: &Plan, rng: &mut ChaCha8Rng) {
         let ego = &plan.scenario.ego;
         self.next_event = 0;
+        self.looked_up = None;
         self.wanted = ego.speed_kmh / 3.6;
         self.braking = 3.0;
         self.shift.begin(plan.road.lane_middle(ego.lane), 4.0);

@@ -7,11 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 /// The scenarios that are compiled in: their names, and their files.
-pub const BUILT_IN: [(&str, &str); 6] = [
+pub const BUILT_IN: [(&str, &str); 7] = [
     ("motorway", include_str!("../../../assets/scenarios/motorway.toml")),
     ("town", include_str!("../../../assets/scenarios/town.toml")),
     ("cut-in", include_str!("../../../assets/scenarios/cut-in.toml")),
     ("hard-braking", include_str!("../../../assets/scenarios/hard-braking.toml")),
+    ("distracted", include_str!("../../../assets/scenarios/distracted.toml")),
     ("tunnel", include_str!("../../../assets/scenarios/tunnel.toml")),
     ("parked", include_str!("../../../assets/scenarios/parked.toml")),
 ];
@@ -190,7 +191,7 @@ impl Default for Light {
     }
 }
 
-/// The own vehicle. It keeps its distance to what is before it.
+/// The own vehicle. It keeps its distance to what is before it, unless its driver looks away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ego {
@@ -204,11 +205,37 @@ pub struct Ego {
     pub pitch_deg: f64,
     /// Changes of lane and speed, in order of time.
     pub event: Vec<Event>,
+    /// When the driver does not look at the road, in order of time.
+    pub distraction: Vec<Distraction>,
 }
 
 impl Default for Ego {
     fn default() -> Self {
-        Self { lane: 1, speed_kmh: 100.0, sway_m: 0.25, pitch_deg: 0.05, event: Vec::new() }
+        Self { lane: 1, speed_kmh: 100.0, sway_m: 0.25, pitch_deg: 0.05, event: Vec::new(), distraction: Vec::new() }
+    }
+}
+
+/// A time in which the driver sees nobody ahead. Without it there is no danger: everybody on this road reacts at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distraction {
+    /// When it begins, in seconds since the start.
+    pub at_s: f64,
+    /// For how long.
+    #[serde(default = "Distraction::usual_for_s")]
+    pub for_s: f64,
+    /// So many seconds before a collision at constant speeds the driver looks up all the same, and brakes.
+    #[serde(default = "Distraction::usual_looks_up_s")]
+    pub looks_up_s: f64,
+}
+
+impl Distraction {
+    fn usual_for_s() -> f64 {
+        5.0
+    }
+
+    fn usual_looks_up_s() -> f64 {
+        1.2
     }
 }
 

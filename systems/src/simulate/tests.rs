@@ -101,6 +101,7 @@ fn the_bytes_are_the_same_on_every_machine() {
         ("town", "4367087f788ec73f"),
         ("cut-in", "70c329881d8768c3"),
         ("hard-braking", "6a04e376273b3e26"),
+        ("distracted", "6d7156aad23c182e"),
         ("tunnel", "b7db5ad812cb4335"),
         ("parked", "8522ca656c4f11d5"),
     ];
@@ -297,6 +298,21 @@ fn staged_events_happen() {
     let braking = truths(&scenario("hard-braking"), 1, 5.0, 5 * 30);
     assert!(braking.iter().any(|(_, truth)| truth.speed_mps < 0.5 && truth.range_m.is_some_and(|r| r < 12.0)));
     assert!(braking.iter().any(|(_, truth)| truth.objects.iter().any(|o| o.in_lane && o.closing_mps > 4.0)));
+    // Who looks away is in danger, and looks up in time.
+    let distracted = truths(&scenario("distracted"), 1, 10.0, 10 * 75);
+    let ahead = |truth: &Truth| {
+        truth
+            .objects
+            .iter()
+            .filter(|o| o.in_lane && o.closing_mps > 1.0)
+            .map(|o| o.distance_m / o.closing_mps)
+            .fold(999.0, f32::min)
+    };
+    for (from, to) in [(11, 21), (31, 45), (54, 74)] {
+        let least = distracted[10 * from..10 * to].iter().map(|(_, truth)| ahead(truth)).fold(999.0, f32::min);
+        assert!((0.3..1.9).contains(&least), "{from} s: {least}");
+    }
+    assert!(distracted.iter().all(|(_, truth)| truth.objects.iter().all(|o| !o.in_lane || o.distance_m > 0.3)));
     // Somebody crosses, and we do not run into them.
     let town = truths(&scenario("town"), 1, 5.0, 5 * 60);
     let people: Vec<_> =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bevy_ecs::change_detection::{CheckChangeTicks, Tick};
 use bevy_ecs::prelude::*;
@@ -13,6 +13,8 @@ use bevy_utils::prelude::DebugName;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::clock::instant;
 
 /// Longest delay that jitter puts before a system.
 const LONGEST_DELAY: Duration = Duration::from_micros(200);
@@ -183,15 +185,10 @@ fn short_name(path: &str) -> &str {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures systems from outside; no system sees it")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 /// Does `work`, and measures it if there is a stage for it.
 pub(super) fn measured<T>(stage: Option<&Stage>, work: impl FnOnce() -> T) -> T {
     let Some(stage) = stage else { return work() };
-    let start = now();
+    let start = instant();
     let result = work();
     stage.record(start.elapsed());
     result
@@ -216,7 +213,7 @@ impl Instrumented {
             #[expect(clippy::disallowed_methods, reason = "to delay is what it is for")]
             0 => std::thread::sleep(length),
             1 => {
-                let start = now();
+                let start = instant();
                 while start.elapsed() < length {
                     std::hint::spin_loop();
                 }

@@ -11,7 +11,8 @@
 //! Dangers of a kind that are less than a second apart are one. A warning is **false** when there was no danger of its kind
 //! from a second before it began to two seconds after it ended: nobody blames a warning that comes a little early. A danger
 //! **must be warned of** when contact was less than 2 s away (collision, road user), when a side crossed the line
-//! (departure); other kinds are judged for false warnings alone. **Lead** is the time from the warning's start to contact:
+//! (departure); other kinds are judged for false warnings alone. Of somebody on foot or on two wheels ahead, a warning of
+//! road users warns as well as one of collisions. **Lead** is the time from the warning's start to contact:
 //! to where the objects would have met at the closing speed of the most urgent moment, or to where the side crossed.
 
 use waywarden_components::prelude::{AlertKind, ObjectClass, TrueObject, Truth};
@@ -69,14 +70,19 @@ pub struct Verdict {
 
 /// Judges the warnings of a kind against the dangers of that kind.
 pub fn judge(kind: AlertKind, dangers: &[Danger], given: &[Given]) -> Verdict {
-    let given = || given.iter().filter(|given| given.kind == kind);
+    let warns = |given: &&Given| {
+        given.kind == kind || kind == AlertKind::ForwardCollision && given.kind == AlertKind::VulnerableRoadUser
+    };
     let meant =
         |given: &Given, danger: &Danger| given.to_s >= danger.from_s - EARLY_S && given.from_s <= danger.to_s + LATE_S;
-    let wrong = given().map(|given| Share::one(!dangers.iter().any(|danger| meant(given, danger))));
+    let wrong = given
+        .iter()
+        .filter(|given| given.kind == kind)
+        .map(|given| Share::one(!dangers.iter().any(|danger| meant(given, danger))));
     let mut verdict = Verdict { wrong: wrong.fold(Share::default(), |sum, one| sum + one), ..Verdict::default() };
     for danger in dangers {
         let Some(contact) = danger.contact_s else { continue };
-        let in_time = given().filter(|given| meant(given, danger) && given.from_s < contact);
+        let in_time = given.iter().filter(warns).filter(|given| meant(given, danger) && given.from_s < contact);
         let first = in_time.map(|given| given.from_s).min_by(f64::total_cmp);
         verdict.warned = verdict.warned + Share::one(first.is_some());
         verdict.leads.extend(first.map(|first| contact - first));
@@ -204,6 +210,9 @@ mod tests {
         assert_eq!(right, Verdict { wrong: Share { part: 0, whole: 2 }, warned: Share::one(true), leads: vec![2.5] });
         let wrong = judged(&[given(kind, 7.0, 8.0), given(AlertKind::Headway, 3.0, 4.0)]);
         assert_eq!(wrong, Verdict { wrong: Share::one(true), warned: Share::one(false), leads: vec![] });
+        // Whoever is warned of somebody on foot is warned.
+        let weak = judged(&[given(AlertKind::VulnerableRoadUser, 3.5, 4.5)]);
+        assert_eq!(weak, Verdict { wrong: Share::default(), warned: Share::one(true), leads: vec![2.5] });
         // Just before the danger began, and gone again: a little early.
         assert_eq!(judged(&[given(kind, 0.0, 0.5)]).wrong, Share::one(false));
         assert_eq!(judged(&[given(kind, 0.0, -0.5)]).wrong, Share::one(true));

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::ledger::Total;
 use super::store::{Outcome, Store};
 use super::waiting::Waiting;
-use super::{Aside, Backlog, BacklogRequest, Entry, SpoolId, SpoolSettings, StreamTally, Tally, later, now};
+use super::{Aside, Backlog, BacklogRequest, Entry, SpoolId, SpoolSettings, StreamTally, Tally, later};
+use crate::clock::instant;
 
 /// Something that is asked of the thread.
 pub(super) enum Request {
@@ -241,6 +242,6 @@ impl State {
 /// Something waits from now on, if nothing did. True when that is so.
 fn begin(since: &mut Option<Instant>) -> bool {
     let begins = since.is_none();
-    since.get_or_insert_with(now);
+    since.get_or_insert_with(instant);
     begins
 }

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::error::{Kind, StoreError};
 use super::*;
+use crate::clock::instant;
 
 /// Failures on order: so many times.
 #[derive(Debug, Default)]
@@ -312,9 +313,9 @@ fn a_file_shrinks_when_the_backlog_has_been_worked_off() {
     assert!(full > 10 << 20, "{full}");
     // The next run begins with that.
     let spool = open(&path, SpoolSettings::default());
-    let started = now();
+    let started = instant();
     while path.metadata().unwrap().len() > 100_000 {
-        assert!(now().duration_since(started) < PATIENCE, "{} of {full}", path.metadata().unwrap().len());
+        assert!(instant().duration_since(started) < PATIENCE, "{} of {full}", path.metadata().unwrap().len());
         std::thread::yield_now();
     }
     spool.put(entry("a", 1, "and goes on"));

@@ -8,7 +8,8 @@ use super::error::{Kind, StoreError};
 use super::salvage::{move_aside, salvage};
 use super::state::{Request, State};
 use super::store::{Group, Outcome, Piece, Store};
-use super::{Aside, Backlog, BacklogRequest, Found, Shared, SpoolError, SpoolId, later, now, utc_seconds};
+use super::{Aside, Backlog, BacklogRequest, Found, Shared, SpoolError, SpoolId, later};
+use crate::clock::{instant, utc_seconds};
 
 /// So many acknowledgements are written at once before more of what is on disk is handed out. While they wait for a disk
 /// in trouble, nothing is.
@@ -57,7 +58,7 @@ impl SpoolThread {
             retry_at: None,
             pause,
             untidy: true,
-            tidy_at: now(),
+            tidy_at: instant(),
         };
         shared.lock().next = 1;
         match thread.reopen() {
@@ -97,7 +98,7 @@ impl SpoolThread {
         loop {
             // First, so that no number of requests holds it up.
             let due = self.retry_at.or_else(|| state.due(&self.shared.settings));
-            let patience = due.map(|due| due.saturating_duration_since(now()));
+            let patience = due.map(|due| due.saturating_duration_since(instant()));
             if patience.is_some_and(|patience| patience.is_zero()) && !state.closing {
                 return Job::Commit;
             }
@@ -107,7 +108,7 @@ impl SpoolThread {
             if state.closing {
                 return Job::Close;
             }
-            let tidy = (self.untidy && self.store.is_some()).then(|| self.tidy_at.saturating_duration_since(now()));
+            let tidy = (self.untidy && self.store.is_some()).then(|| self.tidy_at.saturating_duration_since(instant()));
             if tidy.is_some_and(|patience| patience.is_zero()) {
                 return Job::Tidy;
             }
@@ -245,13 +246,13 @@ impl SpoolThread {
         state.last_error = Some(words.clone());
         state.trouble = Some(words);
         drop(state);
-        self.retry_at = Some(later(now(), self.pause));
+        self.retry_at = Some(later(instant(), self.pause));
         self.pause = self.pause.saturating_mul(2).min(self.shared.settings.retry_most);
     }
 
     fn tidy(&mut self) {
         self.untidy = false;
-        self.tidy_at = later(now(), self.shared.settings.tidy);
+        self.tidy_at = later(instant(), self.shared.settings.tidy);
         match self.store.as_ref().map(Store::tidy) {
             Some(Err(error)) if error.kind == Kind::Broken => self.failed(error),
             // There is another time.

@@ -20,13 +20,13 @@ fn quick() -> SpoolSettings {
 
 /// Waits until `is` so.
 fn until(what: &str, spool: &Spool, is: impl Fn(&Tally) -> bool) -> Tally {
-    let started = now();
+    let started = instant();
     loop {
         let tally = spool.tally();
         if is(&tally) {
             return tally;
         }
-        assert!(now().duration_since(started) < PATIENCE, "{what}: {tally:?}");
+        assert!(instant().duration_since(started) < PATIENCE, "{what}: {tally:?}");
         std::thread::yield_now();
     }
 }
