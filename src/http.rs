@@ -26,7 +26,7 @@ mod listener;
 mod problem;
 
 pub use files::{SHORTEST_TOKEN, token};
-pub use listener::{Connections, MOST_CONNECTIONS};
+pub use listener::{Connections, MOST_CONNECTIONS, STALLED};
 pub use problem::{Problem, json_response};
 
 use guard::Guard;

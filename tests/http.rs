@@ -8,7 +8,7 @@ mod client;
 mod outcome;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use outcome::{PATIENCE, end, start, waywarden};
 use waywarden::config::{Config, Http};
-use waywarden::http::{MOST_CONNECTIONS, Server};
+use waywarden::http::{MOST_CONNECTIONS, STALLED, Server};
 use waywarden::metrics::Observed;
 use waywarden::network::Network;
 use waywarden::status;
@@ -220,6 +220,37 @@ fn connections_are_bounded_in_number_and_in_time() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!([0, 431].contains(&get(address, "/healthz", &many).status));
     assert_eq!(get(address, "/healthz", &[]).status, 503, "and it goes on");
+}
+
+/// Asks again and again and takes no answer, until it is hung up on.
+#[expect(clippy::disallowed_methods, reason = "waits for another process")]
+fn asks_and_never_reads(address: SocketAddr) {
+    let ask = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n").repeat(100);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let begin = Instant::now();
+    // The window is full soon, and nothing goes either way then.
+    let broken = loop {
+        match stream.write(ask.as_bytes()) {
+            Ok(1..) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            other => break other,
+        }
+        assert!(begin.elapsed() < 2 * STALLED + PATIENCE, "still connected after {:?}", begin.elapsed());
+    };
+    assert!(broken.is_err(), "{broken:?}");
+}
+
+#[test]
+fn who_asks_and_never_reads_is_hung_up_on() {
+    let (_network, address) = idle(anywhere());
+    std::thread::scope(|scope| {
+        for _ in 0..MOST_CONNECTIONS {
+            scope.spawn(|| asks_and_never_reads(address));
+        }
+    });
+    let health = until("an answer", || Some(get(address, "/healthz", &[])).filter(|answer| answer.status != 0));
+    assert_eq!(health.status, 503, "its places are free again");
 }
 
 fn certificate(dir: &Path) -> String {

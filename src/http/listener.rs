@@ -8,6 +8,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -21,6 +22,9 @@ const HEADERS: Duration = Duration::from_secs(10);
 
 /// How long agreeing on TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// How long somebody who asked may take nothing of the answer, or be gone without a word.
+pub const STALLED: Duration = Duration::from_secs(20);
 
 /// Bytes of a connection that are held, so also the longest head.
 const BUFFER: usize = 32 * 1024;
@@ -73,6 +77,10 @@ pub(super) async fn serve(
 async fn talk(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
     // A small answer is not kept back to be sent with more.
     let _ = stream.set_nodelay(true);
+    // `TCP_USER_TIMEOUT` of tcp(7): data that nobody acknowledges, or that a full window keeps back, ends the connection.
+    if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED)) {
+        tracing::debug!("http: no limit for those who do not read: {error}");
+    }
     match tls {
         None => converse(stream, router).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {

@@ -322,7 +322,7 @@ fn write(connection: &Connection, ledger: &mut Ledger, group: &Group<'_>) -> Res
             total.add(entry.weight());
         }
     }
-    make_room(connection, &mut delete, ledger, &mut changes, group.disk_bytes)?;
+    make_room(connection, &mut delete, ledger, &mut changes, group)?;
     let mut update = connection.prepare_cached("update ledger set first = ?2, second = ?3 where id = ?1")?;
     for name in changes.keys() {
         if let Some((id, total)) = ledger.totals.get(name) {
@@ -363,14 +363,31 @@ fn stream(connection: &Connection, ledger: &mut Ledger, name: &Arc<str>) -> Resu
     Ok(id)
 }
 
-/// Drops the oldest of the lowest priority until the rest is within a limit.
+/// Until the rest is within the limit: takes out the oldest of each priority as long as they have expired, then drops the
+/// oldest of the lowest priority.
 fn make_room(
     connection: &Connection,
     delete: &mut Statement<'_>,
     ledger: &mut Ledger,
     changes: &mut BTreeMap<Arc<str>, Change>,
-    limit: u64,
+    group: &Group<'_>,
 ) -> Result<(), StoreError> {
+    let limit = group.disk_bytes;
+    // Nobody asks for the backlog while the broker is out of reach: the date is that of the newest message.
+    let now = group.entries.iter().flat_map(|entries| entries.iter()).filter_map(|(_, entry)| entry.put_at).max();
+    let mut oldest =
+        connection.prepare_cached("select key, expires_at from message where key >= ?1 order by key limit 1")?;
+    let mut start = now.and(Some(0));
+    while let Some(from) = start.filter(|_| ledger.total().bytes > limit) {
+        let row = oldest.query_row([from], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)));
+        let Some((key, expires_at)) = row.optional()? else { break };
+        let expired = expires_at.map(unsigned).zip(now).is_some_and(|(at, now)| at <= now);
+        if !expired {
+            start = next_priority(key);
+        } else if let Some(name) = remove(delete, ledger, key)? {
+            changes.entry(name).or_default().expired += 1;
+        }
+    }
     let mut last = connection.prepare_cached("select max(key) from message")?;
     let mut first = connection.prepare_cached("select min(key) from message where key >= ?1")?;
     while ledger.total().bytes > limit {

@@ -273,6 +273,29 @@ fn a_full_spool_drops_the_oldest_of_the_lowest_priority() {
 }
 
 #[test]
+fn a_full_spool_removes_what_has_expired_before_it_drops_what_has_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(&folder.path().join("spool"), SpoolSettings { disk_bytes: 4 * (1 + OVERHEAD), ..by_hand() });
+    for (priority, body, expires_at) in [(0, "1", None), (9, "a", Some(1000)), (9, "b", Some(1005)), (0, "2", None)] {
+        spool.put(Entry { expires_at, put_at: Some(900), ..entry("a", priority, body) });
+    }
+    assert!(spool.flush(PATIENCE));
+    spool.put(Entry { put_at: Some(1000), ..entry("a", 0, "3") });
+    assert!(spool.flush(PATIENCE));
+    assert_eq!(texts(&spool), ["b", "1", "2", "3"], "nobody has asked for the backlog");
+    let tally = spool.tally();
+    assert_eq!((tally.streams[&Arc::from("a")].expired, tally.streams[&Arc::from("a")].dropped), (1, 0));
+    assert_exact(&tally);
+    // A message without a date tells no time.
+    spool.put(entry("a", 0, "4"));
+    assert!(spool.flush(PATIENCE));
+    assert_eq!(texts(&spool), ["b", "2", "3", "4"]);
+    let tally = spool.tally();
+    assert_eq!((tally.streams[&Arc::from("a")].expired, tally.streams[&Arc::from("a")].dropped), (1, 1));
+    assert_exact(&tally);
+}
+
+#[test]
 fn memory_that_is_full_drops_the_oldest_of_the_lowest_priority() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(&folder.path().join("spool"), SpoolSettings { memory_bytes: 4 * (1 + OVERHEAD), ..by_hand() });

@@ -14,6 +14,7 @@ enum Step {
         stream: usize,
         priority: u8,
         size: usize,
+        put_at: Option<u64>,
         expires_at: Option<u64>,
     },
     Acknowledge(prop::sample::Index),
@@ -32,8 +33,11 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let put = (0..3usize, 0..3u8, 0..700usize, proptest::option::of(0..100u64))
-        .prop_map(|(stream, priority, size, expires_at)| Step::Put { stream, priority, size, expires_at });
+    let time = || proptest::option::of(0..100u64);
+    let put =
+        (0..3usize, 0..3u8, 0..700usize, time(), time()).prop_map(|(stream, priority, size, put_at, expires_at)| {
+            Step::Put { stream, priority, size, put_at, expires_at }
+        });
     prop_oneof![
         12 => put,
         5 => any::<prop::sample::Index>().prop_map(Step::Acknowledge),
@@ -150,6 +154,15 @@ impl Model {
         }
         let written = std::mem::take(&mut self.memory);
         self.disk.extend(written.clone());
+        let now = written.values().filter_map(|entry| entry.put_at).max();
+        for priority in (0..3).rev() {
+            while weight(&self.disk) > DISK {
+                let oldest = self.disk.iter().find(|(_, entry)| entry.priority == priority);
+                let Some(key) = oldest.filter(|(_, entry)| entry.has_expired(now)).map(|(key, _)| *key) else { break };
+                let entry = self.disk.remove(&key).unwrap();
+                self.tally(&entry).expired += 1;
+            }
+        }
         while weight(&self.disk) > DISK {
             let least = least(&self.disk).unwrap();
             let entry = self.disk.remove(&least).unwrap();
@@ -190,9 +203,9 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut in_trouble = false;
     for (n, step) in steps.into_iter().chain([Step::Backlog(None)]).enumerate() {
         match step {
-            Step::Put { stream, priority, size, expires_at } => {
+            Step::Put { stream, priority, size, put_at, expires_at } => {
                 let body = format!("{n} {}", "x".repeat(size));
-                let entry = Entry { expires_at, ..entry(STREAMS[stream], priority, &body) };
+                let entry = Entry { put_at, expires_at, ..entry(STREAMS[stream], priority, &body) };
                 let id = spool.put(entry.clone());
                 prop_assert!(ids.last().is_none_or(|last| *last < id));
                 ids.push(id);
