@@ -26,5 +26,5 @@ pub use drives::drives;
 pub use kitti::kitti;
 pub use observe::{AlertSeen, FrameSeen, Observer, ObserverPlugin, Seen};
 pub use runner::Runner;
-pub use table::{Conditions, Goal, Row, Sheet};
+pub use table::{Conditions, Goal, Incident, Row, Sheet};
 pub use tusimple::tusimple;

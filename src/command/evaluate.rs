@@ -129,7 +129,7 @@ pub fn run(args: &EvaluateArgs, out: &mut dyn Write) -> Result<(), Failure> {
         None => Config::default(),
     };
     let runner = Runner::new(config, args.models.folder.clone(), args.json)?;
-    let mut sheet = Sheet { conditions: runner.conditions(), rows: Vec::new() };
+    let mut sheet = Sheet { conditions: runner.conditions(), ..Sheet::default() };
     type Measure = fn(&Path, &Runner, &mut Sheet) -> Result<(), Failure>;
     let folders: [(&Option<PathBuf>, Measure); 4] = [
         (&args.camvid, evaluate::camvid),

@@ -13,7 +13,7 @@ use waywarden_perception::score::{Share, Tally, sum};
 
 use super::observe::{FrameSeen, Seen};
 use super::runner::Runner;
-use super::table::{Part, Sheet};
+use super::table::{Incident, Part, Sheet};
 use crate::failure::Failure;
 
 /// Distances that are told apart, in metres.
@@ -39,6 +39,8 @@ struct Driven {
     lane: Share,
     offsets: Vec<f64>,
     warnings: BTreeMap<AlertKind, Verdict>,
+    /// False warnings and dangers that were not warned of: when, what, and what was said.
+    incidents: Vec<(f64, &'static str, String)>,
 }
 
 /// Measures on drives of a scenario, one a seed: all of them, and each.
@@ -58,6 +60,16 @@ pub fn drives(
         all.push(score(&seen, &truth));
     }
     let data = format!("simulated: {scenario}");
+    for (seed, driven) in seeds.iter().zip(&all) {
+        let incidents = driven.incidents.iter().cloned();
+        sheet.incidents.extend(incidents.map(|(at_s, what, text)| Incident {
+            data: data.clone(),
+            split: format!("seed {seed}"),
+            at_s,
+            what,
+            text,
+        }));
+    }
     rows(sheet, &data, "all seeds", &all.iter().collect::<Vec<_>>(), true);
     for (seed, driven) in seeds.iter().zip(&all).filter(|_| seeds.len() > 1) {
         rows(sheet, &data, &format!("seed {seed}"), &[driven], false);
@@ -82,7 +94,18 @@ fn score(seen: &Seen, truth: &[(Mono, Truth)]) -> Driven {
     for kind in AlertKind::ALL {
         let dangers = warnings::dangers(kind, truth.iter().map(|(at, truth)| (at.as_secs_f64(), truth)));
         driven.warnings.insert(kind, warnings::judge(kind, &dangers, &given));
+        let of_kind = given.iter().zip(seen.alerts.values()).filter(|(given, _)| given.kind == kind);
+        let wrong = of_kind.filter(|(given, _)| warnings::judge(kind, &dangers, &[**given]).wrong.part > 0);
+        driven
+            .incidents
+            .extend(wrong.map(|(given, alert)| (given.from_s, "false warning", format!("{kind}: {}", alert.text))));
+        let missed = dangers.iter().filter(|danger| {
+            let warned = warnings::judge(kind, &[**danger], &given).warned;
+            warned.part < warned.whole
+        });
+        driven.incidents.extend(missed.map(|danger| (danger.from_s, "danger not warned of", kind.to_string())));
     }
+    driven.incidents.sort_by(|a, b| a.0.total_cmp(&b.0));
     driven
 }
 
@@ -317,12 +340,27 @@ mod tests {
             ..FrameSeen::default()
         };
         let frames = BTreeMap::from([(1, first), (2, held(2.0, 100.0)), (3, held(3.0, 500.0))]);
-        let alert = AlertSeen { kind: AlertKind::ForwardCollision, from: mono(3.2), to: mono(4.0) };
-        let wrong = AlertSeen { kind: AlertKind::LaneDeparture, from: mono(3.0), to: mono(3.0) };
-        let alerts = [alert, wrong].into_iter().enumerate();
+        let alert = |kind, from, to| AlertSeen {
+            to: mono(to),
+            ..AlertSeen::new(
+                &Alert {
+                    kind,
+                    level: AlertLevel::Caution,
+                    started: mono(from),
+                    text: "too near".to_owned(),
+                    evidence: Vec::new(),
+                    ended: None,
+                },
+                mono(from),
+            )
+        };
+        let right = alert(AlertKind::ForwardCollision, 3.2, 4.0);
+        let wrong = alert(AlertKind::LaneDeparture, 3.0, 3.0);
+        let alerts = [right, wrong].into_iter().enumerate();
         let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
         let seen = Seen { frames, alerts, models: ModelStatus::default(), last: mono(36.0) };
         let driven = score(&seen, &truth);
+        assert_eq!(driven.incidents, [(3.0, "false warning", "lane_departure: too near".to_owned())]);
         assert_eq!(driven.vehicles.tally().recall, Share::one(true));
         assert_eq!(
             (driven.gated.skipped, driven.gated.held),
@@ -332,7 +370,7 @@ mod tests {
         assert_eq!((driven.distances.clone(), driven.distances_near[2].clone()), (vec![4.0], vec![4.0]));
         assert!((driven.offsets[0] - 0.3).abs() < 1e-6);
 
-        let mut sheet = Sheet { conditions: Conditions::of(&Config::default()), rows: Vec::new() };
+        let mut sheet = Sheet { conditions: Conditions::of(&Config::default()), ..Sheet::default() };
         rows(&mut sheet, "simulated: test", "all seeds", &[&driven, &driven], true);
         let value =
             |what: &str| sheet.rows.iter().find(|row| row.what == what).unwrap_or_else(|| panic!("{what}")).value;

@@ -39,6 +39,24 @@ pub struct AlertSeen {
     pub from: Mono,
     /// The last one.
     pub to: Mono,
+    /// What it said when it was most urgent.
+    pub text: String,
+    level: AlertLevel,
+}
+
+impl AlertSeen {
+    /// A warning in its first tick.
+    pub fn new(alert: &Alert, now: Mono) -> Self {
+        Self { kind: alert.kind, from: now, to: now, text: alert.text.clone(), level: alert.level }
+    }
+
+    fn goes_on(&mut self, alert: &Alert, now: Mono) {
+        self.to = now;
+        if alert.level > self.level {
+            self.level = alert.level;
+            self.text.clone_from(&alert.text);
+        }
+    }
 }
 
 /// What the app concluded in a run.
@@ -147,7 +165,6 @@ fn observe(
         }
     }
     for (id, alert) in alerts.iter() {
-        let first = AlertSeen { kind: alert.kind, from: clock.now, to: clock.now };
-        seen.alerts.entry(*id).or_insert(first).to = clock.now;
+        seen.alerts.entry(*id).or_insert_with(|| AlertSeen::new(alert, clock.now)).goes_on(alert, clock.now);
     }
 }

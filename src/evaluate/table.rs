@@ -145,6 +145,23 @@ pub struct Sheet {
     pub conditions: Conditions,
     /// The figures.
     pub rows: Vec<Row>,
+    /// What was done wrong, where a person would look first.
+    pub incidents: Vec<Incident>,
+}
+
+/// Something that was done wrong, and where to find it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Incident {
+    /// In which data: `simulated: town`.
+    pub data: String,
+    /// In which part of it: `seed 3`.
+    pub split: String,
+    /// When, in seconds since it began.
+    pub at_s: f64,
+    /// What: `false warning`, `danger not warned of`.
+    pub what: &'static str,
+    /// What it was about, with what was said.
+    pub text: String,
 }
 
 /// Rows of one part of some data.
@@ -163,7 +180,7 @@ impl Sheet {
 
     /// As one JSON object.
     pub fn to_json(&self) -> Value {
-        json!({ "ok": true, "conditions": self.conditions, "rows": self.rows })
+        json!({ "ok": true, "conditions": self.conditions, "rows": self.rows, "incidents": self.incidents })
     }
 
     /// As a table for people.
@@ -185,6 +202,9 @@ impl Sheet {
             }
         }
         let _ = writeln!(text, "{table}");
+        for Incident { data, split, at_s, what, text: about } in &self.incidents {
+            let _ = writeln!(text, "{data}, {split}, {at_s:.1} s: {what}: {about}");
+        }
         text
     }
 
@@ -323,7 +343,7 @@ mod tests {
 
     fn sheet(config: &str) -> Sheet {
         let config = Config::from_toml(config, "test").unwrap();
-        let mut sheet = Sheet { conditions: Conditions::of(&config), rows: Vec::new() };
+        let mut sheet = Sheet { conditions: Conditions::of(&config), ..Sheet::default() };
         let units = [Share { part: 1, whole: 2 }, Share { part: 3, whole: 4 }];
         sheet.part("a|b", "all", &[JobRole::Detection]).share("found", &units, "cars").goal(Goal::AtLeast(0.7));
         sheet.part("a|b", "none", &[]).share("nothing", &[], "cars").goal(Goal::AtMost(1.0));
