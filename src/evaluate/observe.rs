@@ -41,7 +41,8 @@ pub struct AlertSeen {
     pub to: Mono,
     /// What it said when it was most urgent.
     pub text: String,
-    level: AlertLevel,
+    /// How urgent it was at most.
+    pub level: AlertLevel,
 }
 
 impl AlertSeen {

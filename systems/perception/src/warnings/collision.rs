@@ -50,6 +50,14 @@ const LEARNING_SHARE: f32 = 0.15;
 /// to act.
 const STANDS_MPS: f32 = 3.0;
 const STANDS_S: f64 = 0.8;
+/// Where the distance is taken for too short, what stands seems to move along with this share of the own speed.
+const STANDS_SHARE: f32 = 0.35;
+/// What may stand is run into when it overlaps the own vehicle by more than this, in metres: what is parked beside the lane
+/// does not.
+const OVERLAP_M: f32 = 0.35;
+/// Below this own speed, in m/s, what may stand is not warned of earlier for doubt of its distance: towns are full of what
+/// stands beside the path, and the way to a stop is short.
+const TOWN_MPS: f32 = 50.0 / 3.6;
 /// Vehicles do not brake harder than this, in m/s².
 const MOST_BRAKING_MPS2: f32 = 9.0;
 
@@ -175,11 +183,13 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let nears = closing - m.closing_sigma_mps >= s.least_closing_mps.min(2.0 * m.closing_sigma_mps);
     let half_m = (settings.vehicle_width_m + m.width_m.min(2.6)) / 2.0;
     let unsure_m = BEND_SHARE * view.curvature_per_m * gap * gap / 2.0;
-    let most_m = (half_m + BESIDE_M + BESIDE_SHARE * gap - unsure_m).max(LEAST_M);
-    let counts =
-        (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
     // What stands at the edge of the road lies ahead for a moment where a bend begins.
     let stands = closing + m.closing_sigma_mps.max(STANDS_MPS) >= own_mps;
+    let may_stand = stands || closing >= (1.0 - STANDS_SHARE) * own_mps;
+    let reach_m = if may_stand { half_m - OVERLAP_M } else { half_m + BESIDE_M + BESIDE_SHARE * gap };
+    let most_m = (reach_m - unsure_m).max(LEAST_M);
+    let counts =
+        (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
     let learnt = m.closing_sigma_mps <= LEARNING_MPS.max(LEARNING_SHARE * closing);
     let counts = counts && learnt;
     let sure = !stands || watch.surely_in_path(STANDS_S, most_m);
@@ -190,7 +200,7 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     if reached_s > HOLD * s.caution_s || closing < s.least_closing_mps / 2.0 && lead == 0.0 {
         return None;
     }
-    let doubt = if lead > 0.0 { 0.0 } else { relative_error(m).min(0.4) * s.doubt };
+    let doubt = if lead > 0.0 || may_stand && own_mps < TOWN_MPS { 0.0 } else { relative_error(m).min(0.4) * s.doubt };
     let caution = Word::below(reached_s * (1.0 - doubt), s.caution_s, PLAIN);
     let needed = lead + required(gap, closing, lead, s.reaction_s);
     let hard = if needed >= s.hard_mps2 { caution.min(Word::Yes) } else { Word::No };
