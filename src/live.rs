@@ -15,6 +15,7 @@ use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
 use waywarden_systems::metrics::{MetricsPlugin, Numbers};
 use waywarden_systems::record::Recorder;
+use waywarden_systems::scene::{ScenePlugin, Showing};
 use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
@@ -167,7 +168,9 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         recording
     });
     more(&mut app);
-    app.add_plugins((LogPlugin, MetricsPlugin { numbers: observed.numbers.clone() }));
+    let showing = Showing::new(uplink::names(&streams).into_iter().collect());
+    let metrics = MetricsPlugin { numbers: observed.numbers.clone() };
+    app.add_plugins((LogPlugin, metrics, ScenePlugin { showing }));
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;

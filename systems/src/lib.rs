@@ -31,6 +31,7 @@ pub mod registry;
 pub mod replay;
 mod resample;
 pub mod retire;
+pub mod scene;
 pub mod serial;
 pub mod session;
 pub mod settings;

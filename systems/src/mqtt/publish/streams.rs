@@ -7,6 +7,7 @@ use waywarden_components::prelude::*;
 
 use super::super::wire::{DeviceHealth, HealthReport, Lane, Object, Objects, Position, Speed, VoiceActivity};
 use super::{Teller, priority};
+use crate::scene::report::class_name;
 
 /// The streams, by the names that they have in the config and in commands.
 pub const STREAMS: [&str; 6] = ["position", "speed", "lane", "objects", "voice", "health"];
@@ -176,7 +177,7 @@ fn objects(known: &Known, rates: &Rates, teller: &mut Teller) {
         is_warned_of(known, &[AlertKind::ForwardCollision, AlertKind::VulnerableRoadUser, AlertKind::MovingOff]);
     let is_error = detects && !sees;
     let boxes = front.map(|(.., obstacles)| obstacles.boxes.as_slice()).unwrap_or_default();
-    let mut classes: Vec<String> = boxes.iter().map(|found| class(found.class)).collect();
+    let mut classes: Vec<String> = boxes.iter().map(|found| class_name(found.class)).collect();
     classes.sort_unstable();
     classes.push(format!("{is_enabled} {is_warning} {is_error}"));
     let numbers = distance_m.map(|distance| vec![f64::from(distance)]).unwrap_or_default();
@@ -188,24 +189,12 @@ fn objects(known: &Known, rates: &Rates, teller: &mut Teller) {
         objects: boxes
             .iter()
             .map(|found| Object {
-                class: class(found.class),
+                class: class_name(found.class),
                 score: found.score,
                 box_px: [found.left, found.top, found.width, found.height],
             })
             .collect(),
     });
-}
-
-fn class(class: ObjectClass) -> String {
-    match class {
-        ObjectClass::Person => "person".to_owned(),
-        ObjectClass::Bicycle => "bicycle".to_owned(),
-        ObjectClass::Car => "car".to_owned(),
-        ObjectClass::Motorcycle => "motorcycle".to_owned(),
-        ObjectClass::Bus => "bus".to_owned(),
-        ObjectClass::Truck => "truck".to_owned(),
-        ObjectClass::Other(number) => format!("coco-{number}"),
-    }
 }
 
 fn voice(known: &Known, rates: &Rates, teller: &mut Teller) {
