@@ -186,6 +186,7 @@ const ABSENT: [(&str, &str); 11] = [
     ("deed_done", "likewise"),
     ("switches_restored", "privacy was not wanted before; tests/mqtt replays it"),
     ("remote_api", "tested with remote inference"),
+    ("loudspeaker", "nobody speaks in that drive; tests/speaker replays one"),
     ("operator_session", "nobody watches yet"),
     ("job_missed", "no model hangs; tested with jobs"),
 ];
