@@ -176,7 +176,7 @@ fn the_covering_set_covers() {
 }
 
 /// Kinds of the registry that a drive with simulated devices cannot have, and why.
-const ABSENT: [(&str, &str); 11] = [
+const ABSENT: [(&str, &str); 12] = [
     ("alert", "nothing dangerous happens in that drive; tests/warnings replays some"),
     ("track", "a model need not take a drawn car for one; tests/warnings replays some"),
     ("broker_message", "nobody commands; tests/mqtt replays commands"),

@@ -376,7 +376,7 @@ mod tests {
         world.init_resource::<ModelStatus>();
         world.init_resource::<Switches>();
         world.init_resource::<VoiceStatus>();
-        world.init_resource::<bevy_ecs::message::Messages<Notice>>();
+        world.init_resource::<Messages<Notice>>();
         world.resource_mut::<Clock>().now = at(1000.0);
         let speaker = world.spawn((StableId::device(StreamId::SPEAKER), Loudspeaker)).id();
         let mut judged = |state: LinkState| {
