@@ -115,7 +115,7 @@ fn a_live_simulated_drive_finds_its_truth_too() {
     let config = dir.path().join("truth.toml");
     std::fs::write(&config, format!("{CONFIG}{TRUTH}[http]\nenabled = false\n")).unwrap();
     let args =
-        ["run", "--simulate", "--config", text(&config), "--duration", "4", "--record", text(dir.path()), "--json"];
+        ["run", "--simulate", "--config", text(&config), "--duration", "12", "--record", text(dir.path()), "--json"];
     let ran = json(&args);
     assert!(ran["counts"]["segmented"].as_u64() >= Some(10) && ran["counts"]["detected"].as_u64() >= Some(10), "{ran}");
     let session = ran["session"].as_str().unwrap();

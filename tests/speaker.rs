@@ -146,8 +146,8 @@ fn a_voice_is_heard_through_a_device_of_another_rate_and_format() {
 fn a_loudspeaker_has_a_health_like_every_device_and_it_replays() {
     let dir = tempfile::tempdir().unwrap();
     let here = dir.path();
-    let config = "camera = []\ngps = []\nrange = []\n[speaker]\ndevice = \"out\"\n[segmentation]\nenabled = false\n\
-                  [detection]\nenabled = false\n[http]\nenabled = false\n";
+    let config = "camera = []\nrange = []\n[[gps]]\nsource = \"simulated\"\n[speaker]\ndevice = \"out\"\n\
+                  [segmentation]\nenabled = false\n[detection]\nenabled = false\n[http]\nenabled = false\n";
     std::fs::write(here.join("config.toml"), config).unwrap();
     let silent = "pcm.null { type null }\n";
     std::fs::write(here.join("asound.conf"), silent).unwrap();
