@@ -43,6 +43,8 @@ pub mod live;
 #[cfg(not(fuzzing))]
 pub mod logging;
 #[cfg(not(fuzzing))]
+pub mod mcp;
+#[cfg(not(fuzzing))]
 pub mod metrics;
 #[cfg(not(fuzzing))]
 pub mod network;

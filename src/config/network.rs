@@ -61,6 +61,16 @@ impl Http {
     }
 }
 
+/// The Model Context Protocol: what agents may ask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mcp {
+    /// Whether agents are answered at `/mcp` of the HTTP server.
+    pub enabled: bool,
+    /// Whether they may do something, with a token that allows commands.
+    pub act: bool,
+}
+
 /// A service that computes models elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
