@@ -19,6 +19,7 @@ use waywarden_systems::scene::{ScenePlugin, Showing};
 use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
+use crate::access::Access;
 use crate::command::replay::Counts;
 use crate::config::Config;
 use crate::devices::Devices;
@@ -29,13 +30,14 @@ use crate::http::Server;
 use crate::last_words::LastWords;
 use crate::metrics::Observed;
 use crate::network::Network;
+use crate::orders::Orders;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
-use crate::{app, drive, remote, session_info, signals, status};
+use crate::{access, app, drive, orders, remote, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -170,11 +172,11 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     more(&mut app);
     let showing = Showing::new(uplink::names(&streams).into_iter().collect());
     let metrics = MetricsPlugin { numbers: observed.numbers.clone() };
-    app.add_plugins((LogPlugin, metrics, ScenePlugin { showing }));
+    app.add_plugins((LogPlugin, metrics, ScenePlugin { showing: showing.clone() }));
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
-    listen(&config, observed, &network, &control)?;
+    listen(&config, observed, &network, (&control, &showing))?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -221,19 +223,28 @@ fn is_inside(kind: &StreamKind) -> bool {
     matches!(kind, StreamKind::Microphone | StreamKind::Camera { role: CameraRole::Cabin, .. })
 }
 
-/// Lets whoever looks after this run ask how it is, if the config does. What becomes of that is told to the world.
-fn listen(config: &Config, observed: Observed, network: &Network, control: &Control) -> Result<(), Failure> {
+/// Lets whoever has a token see this run and give it commands, and whoever looks after it ask how it is, if the config does. What
+/// becomes of that is told to the world.
+fn listen(
+    config: &Config,
+    observed: Observed,
+    network: &Network,
+    (control, showing): (&Control, &Showing),
+) -> Result<(), Failure> {
     if !config.http.enabled {
         return Ok(());
     }
-    let server = Server::new(&config.http)?;
+    let access = Access::begin(&config.http)?;
+    let server = Server::new(&config.http, access.clone())?;
     let observed = Observed { connections: server.connections.clone(), ..observed };
+    let orders = Orders::new(control.clone(), showing.clone());
+    let routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders));
     let control = control.clone();
     let say = move |level, text| {
         // One that is lost for want of room is in the log.
         let _ = control.say(Payload::Notice(Notice { level, source: "http".to_owned(), text }));
     };
-    server.start(status::routes(observed), network, say)?;
+    server.start(routes, network, say)?;
     Ok(())
 }
 
