@@ -28,6 +28,7 @@ use crate::failure::Failure;
 use crate::hearing::Hearing;
 use crate::http::Server;
 use crate::last_words::LastWords;
+use crate::mcp::{self, Acting, Library, Mcp};
 use crate::metrics::Observed;
 use crate::network::Network;
 use crate::orders::Orders;
@@ -113,6 +114,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         inlets.push(inlet);
         uplink
     });
+    let recorded = session.clone();
     let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
     let mut keeper = None;
     let recorder = match recorder {
@@ -176,7 +178,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
-    listen(&config, observed, &network, (&control, &showing))?;
+    listen(&config, observed, &network, (&control, &showing), recorded.as_deref())?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -230,6 +232,7 @@ fn listen(
     observed: Observed,
     network: &Network,
     (control, showing): (&Control, &Showing),
+    session: Option<&Path>,
 ) -> Result<(), Failure> {
     if !config.http.enabled {
         return Ok(());
@@ -238,7 +241,10 @@ fn listen(
     let server = Server::new(&config.http, access.clone())?;
     let observed = Observed { connections: server.connections.clone(), ..observed };
     let orders = Orders::new(control.clone(), showing.clone());
-    let routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders));
+    let mut routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders.clone()));
+    if config.mcp.enabled {
+        routes = routes.merge(mcp::routes(agents(config, orders, (control, showing), session), &config.http));
+    }
     let control = control.clone();
     let say = move |level, text| {
         // One that is lost for want of room is in the log.
@@ -246,6 +252,15 @@ fn listen(
     };
     server.start(routes, network, say)?;
     Ok(())
+}
+
+/// What agents may ask of this run and of the sessions beside its own, and do, if the config lets them.
+fn agents(config: &Config, orders: Orders, (control, showing): (&Control, &Showing), session: Option<&Path>) -> Mcp {
+    let name = session.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let folder = session.and_then(Path::parent);
+    let library = folder.map(|folder| Library::new(folder.to_owned(), name.clone()));
+    let acting = config.mcp.act.then(|| Acting::new(orders, control.clone()));
+    Mcp::new(Some(mcp::Live::new(showing.clone(), config, name)), library, acting)
 }
 
 /// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::instant;
-use waywarden_systems::session::SessionReader;
+use waywarden_systems::session::{SessionError, SessionReader};
 
 use super::answers::Unanswered;
 use super::index::{self, FileIndex, Mark};
@@ -166,6 +166,7 @@ impl Shelves {
     /// When a file cannot be read, or is no part of a session.
     pub fn look_into(&self, session: &Known, deadline: Deadline, each: Duration) -> Result<LookedInto, Unanswered> {
         let mut looked = LookedInto { files: Vec::new(), complete: true, bytes: 0 };
+        let mut unreadable = None;
         for path in files(&session.path).map_err(|error| self.unreadable(error))? {
             let Some(mark) = index::mark(&path) else { continue };
             looked.bytes += mark.0;
@@ -181,6 +182,11 @@ impl Shelves {
             let index = match read {
                 Ok(Some(index)) => Arc::new(index),
                 Ok(None) => continue,
+                // One that was begun just now, or just before the power went, does not say what it is.
+                Err(error @ SessionError::Foreign { .. }) => {
+                    unreadable = Some(self.unreadable(error));
+                    continue;
+                }
                 Err(error) => return Err(self.unreadable(error)),
             };
             looked.complete &= index.whole || !deadline.is_over();
@@ -188,7 +194,10 @@ impl Shelves {
             looked.files.push(index);
         }
         looked.files.sort_by_key(|file| file.from);
-        Ok(looked)
+        match unreadable {
+            Some(why) if looked.files.is_empty() => Err(why),
+            _ => Ok(looked),
+        }
     }
 
     fn remembered(&self, path: &Path, mark: Mark) -> Option<Arc<FileIndex>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::*;
-use waywarden_systems::session::{Findings, From as Place, Origin};
+use waywarden_systems::session::{Findings, Origin, SessionReader};
 
 use super::answers::Unanswered;
 use super::events::Level;
@@ -369,8 +369,9 @@ fn recorded_picture(
     deadline: Deadline,
 ) -> Result<Recorded, Unanswered> {
     let unreadable = |error| shelves.unreadable(error);
-    let mut findings = Findings::open(&session.path).map_err(unreadable)?;
-    let info = findings.info().clone();
+    let files = SessionReader::files(&session.path).map_err(unreadable)?;
+    let start = files.first().map(|(_, start)| *start).unwrap_or_default();
+    let info = SessionReader::open(&session.path).map_err(unreadable)?.info().clone();
     let is_camera = |spec: &&StreamSpec| matches!(spec.kind, StreamKind::Camera { .. });
     let looks_ahead = |spec: &&StreamSpec| matches!(spec.kind, StreamKind::Camera { role: CameraRole::Front, .. });
     let mut cameras = info.streams.iter().filter(is_camera);
@@ -382,35 +383,30 @@ fn recorded_picture(
         let names: Vec<&str> = info.streams.iter().filter(is_camera).map(|spec| spec.name.as_str()).collect();
         Unanswered(format!("the session has no such camera; it has: {}", names.join(", ")))
     })?;
-    let mut start = None;
-    if at_s > 0.0 {
-        // The start is that of the session, not of the place to begin at.
-        let first = Findings::open(&session.path).and_then(|mut all| all.read()).map_err(unreadable)?;
-        start = first.map(|tick| tick.now);
-        // Of a session without snapshots everything is read.
-        if findings.seek(Place::Seconds(at_s)).is_err() {
-            findings = Findings::open(&session.path).map_err(unreadable)?;
-        }
-    }
-    while let Some(tick) = findings.read().map_err(unreadable)? {
-        let start = *start.get_or_insert(tick.now);
-        let wanted = |(id, captured, _): &(StableId, Mono, _)| {
-            id.stream == spec.id && captured.since(start).as_secs_f64() >= at_s
-        };
-        if let Some((id, captured, jpeg)) = tick.frames().find(wanted) {
-            let offset = info.log_time_offset_ns;
-            let utc_ns = i64::try_from(captured.as_nanos()).ok().map(|ns| ns + offset).filter(|_| offset != 0);
-            return Ok(Recorded {
-                session: session.name.clone(),
-                camera: spec.clone(),
-                frame: id.seq,
-                at_s: captured.since(start).as_secs_f64(),
-                utc_ns,
-                fitted: picture::fit(jpeg, width)?,
-            });
-        }
-        if deadline.is_over() {
-            return Err(Unanswered::because("the session is large, and the time was up before the picture was found"));
+    // The last file that begins no later, and what follows.
+    let begun = files.iter().take_while(|(_, from)| from.since(start).as_secs_f64() <= at_s).count();
+    for (path, _) in files.iter().skip(begun.saturating_sub(1)) {
+        let mut findings = Findings::open(path).map_err(unreadable)?;
+        while let Some(tick) = findings.read().map_err(unreadable)? {
+            let wanted = |(id, captured, _): &(StableId, Mono, _)| {
+                id.stream == spec.id && captured.since(start).as_secs_f64() >= at_s
+            };
+            if let Some((id, captured, jpeg)) = tick.frames().find(wanted) {
+                let offset = info.log_time_offset_ns;
+                let utc_ns = i64::try_from(captured.as_nanos()).ok().map(|ns| ns + offset).filter(|_| offset != 0);
+                return Ok(Recorded {
+                    session: session.name.clone(),
+                    camera: spec.clone(),
+                    frame: id.seq,
+                    at_s: captured.since(start).as_secs_f64(),
+                    utc_ns,
+                    fitted: picture::fit(jpeg, width)?,
+                });
+            }
+            if deadline.is_over() {
+                let why = "the session is large, and the time was up before the picture was found";
+                return Err(Unanswered::because(why));
+            }
         }
     }
     Err(Unanswered(format!("{} has no picture at {at_s:.1} s of this session or later", spec.name)))

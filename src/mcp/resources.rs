@@ -8,15 +8,20 @@ use waywarden_components::prelude::StreamKind;
 use super::answers::Unanswered;
 use super::picture::WIDTHS;
 use super::server::Mcp;
+use crate::access::{Scope, Visitor};
 
 /// Where the config is.
 const CONFIG: &str = "waywarden://config";
 /// Before and behind the name of a camera.
 const FRAME: (&str, &str) = ("waywarden://cameras/", "/frame");
 
+fn may_see_config(visitor: Option<&Visitor>) -> bool {
+    visitor.is_some_and(|visitor| visitor.may(Scope::Config))
+}
+
 impl Mcp {
-    /// All resources. On a desk there are none.
-    pub(super) fn resources(&self) -> Vec<Resource> {
+    /// All resources that a visitor may see. On a desk there are none.
+    pub(super) fn resources(&self, visitor: Option<&Visitor>) -> Vec<Resource> {
         let Some(live) = self.live() else { return Vec::new() };
         let cameras = live.named(|kind| matches!(kind, StreamKind::Camera { .. }));
         let frame = |name: &str| {
@@ -27,17 +32,17 @@ impl Mcp {
         let config = Resource::new(CONFIG, "config")
             .with_description("The config that the run began with, without its secrets: TOML.")
             .with_mime_type("application/toml");
-        cameras.into_iter().map(frame).chain([config]).collect()
+        cameras.into_iter().map(frame).chain(may_see_config(visitor).then_some(config)).collect()
     }
 
     /// A resource.
     ///
     /// # Errors
     /// When there is none of this name, or it cannot be had now: with the reason.
-    pub(super) async fn resource(&self, uri: &str) -> Result<ReadResourceResult, ErrorData> {
+    pub(super) async fn resource(&self, uri: &str, visitor: Option<&Visitor>) -> Result<ReadResourceResult, ErrorData> {
         let none = || ErrorData::resource_not_found("there is no such resource: resources/list lists those that there are", None);
         let live = self.live().ok_or_else(none)?;
-        if uri == CONFIG {
+        if uri == CONFIG && may_see_config(visitor) {
             let contents = ResourceContents::text(live.config(), CONFIG).with_mime_type("application/toml");
             return Ok(ReadResourceResult::new(vec![contents]));
         }

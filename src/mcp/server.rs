@@ -156,6 +156,13 @@ impl Mcp {
             Some(session) => {
                 let at_s = which.at_s.filter(|at_s| at_s.is_finite()).unwrap_or_default();
                 let recorded = self.library()?.picture(session, which.camera, at_s, width).await?;
+                if let Some(live) = &self.0.live
+                    && is_inside(&recorded.camera.kind)
+                    && live.now().await?.switches.privacy
+                {
+                    let why = "privacy is on: pictures of people inside of the vehicle, recorded ones too, are not shown";
+                    return Err(Unanswered::because(why));
+                }
                 let pictured = of_session(&recorded);
                 (recorded.fitted, pictured)
             }
@@ -196,6 +203,10 @@ impl Mcp {
         };
         Ok((fitted, pictured))
     }
+}
+
+fn is_inside(kind: &StreamKind) -> bool {
+    matches!(kind, StreamKind::Camera { role: CameraRole::Cabin, .. })
 }
 
 fn role(role: CameraRole) -> String {
@@ -280,16 +291,16 @@ impl ServerHandler for Mcp {
     async fn list_resources(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(ListResourcesResult::with_all_items(self.resources()))
+        Ok(ListResourcesResult::with_all_items(self.resources(visitor(&context).as_ref())))
     }
 
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.resource(&request.uri).await.map(Into::into)
+        self.resource(&request.uri, visitor(&context).as_ref()).await.map(Into::into)
     }
 }
