@@ -203,10 +203,10 @@ impl Reading {
 
 impl FileIndex {
     fn happened(&mut self, happened: Happened) {
-        let known = happened.id.and_then(|id| self.events.iter_mut().rev().find(|known| known.id == Some(id)));
+        let known = happened.id.and_then(|id| self.events.iter().rposition(|known| known.id == Some(id)));
         match known {
             // One that goes on is told of anew.
-            Some(known) => *known = happened,
+            Some(known) => self.events[known] = happened,
             None if self.events.len() >= MOST_EVENTS => self.left_out += 1,
             None => self.events.push(happened),
         }
