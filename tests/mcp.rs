@@ -1,7 +1,12 @@
 //! What agents are answered: by the official Python SDK of the Model Context Protocol, over HTTP against a run that drives, and
 //! over standard input against what was recorded; and by hand, where it is not a well-behaved client that asks.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test: what is missing or wrong ends it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it"
+)]
 
 #[path = "support/client.rs"]
 mod client;
@@ -73,7 +78,11 @@ struct Run {
 impl Run {
     fn start(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let tokens = [(AGENT, "agent", "\"mcp\""), (OPERATOR, "operator", "\"mcp\", \"command\", \"config\""), (VIEWER, "viewer", "\"view\"")];
+        let tokens = [
+            (AGENT, "agent", "\"mcp\""),
+            (OPERATOR, "operator", "\"mcp\", \"command\", \"config\""),
+            (VIEWER, "viewer", "\"view\""),
+        ];
         let tokens: String = tokens
             .iter()
             .map(|(token, name, scopes)| {
@@ -116,7 +125,11 @@ impl Drop for Run {
 /// Sends `body` to `/mcp` with these headers beside the usual ones.
 fn post(address: SocketAddr, body: &[u8], headers: &[&str]) -> Answer {
     let more: String = headers.iter().map(|header| format!("\r\n{header}")).collect();
-    let host = if headers.iter().any(|header| header.starts_with("Host:")) { String::new() } else { format!("\r\nHost: {address}") };
+    let host = if headers.iter().any(|header| header.starts_with("Host:")) {
+        String::new()
+    } else {
+        format!("\r\nHost: {address}")
+    };
     let head = format!(
         "POST /mcp HTTP/1.1{host}\r\nConnection: close\r\nContent-Type: application/json\r\nAccept: application/json, \
          text/event-stream\r\nContent-Length: {}{more}",
@@ -134,36 +147,49 @@ fn call(address: SocketAddr, token: &str, tool: &str, arguments: Value) -> Value
 /// The Python of an environment with the SDK; none where that cannot be had.
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/requirements-mcp.txt");
-        let wanted = std::fs::read(&requirements).unwrap();
-        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python_environment_of_mcp");
-        let (python, made_for) = (environment.join("bin/python"), environment.join("made-for.txt"));
-        if std::fs::read(&made_for).ok().as_ref() == Some(&wanted) {
-            return Some(python);
-        }
-        let run = |command: &mut Command| match command.stdin(Stdio::null()).output() {
-            Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:", "--requirement"];
-        let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))
-            .and_then(|()| run(Command::new(&python).args(pip).arg(&requirements)));
-        if let Err(why) = made {
-            println!("skipped: the Python package mcp cannot be installed: {}", why.trim());
-            return None;
-        }
-        std::fs::write(&made_for, &wanted).unwrap();
-        Some(python)
-    }).as_deref()
+    PYTHON
+        .get_or_init(|| {
+            let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/requirements-mcp.txt");
+            let wanted = std::fs::read(&requirements).unwrap();
+            let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python_environment_of_mcp");
+            let (python, made_for) = (environment.join("bin/python"), environment.join("made-for.txt"));
+            if std::fs::read(&made_for).ok().as_ref() == Some(&wanted) {
+                return Some(python);
+            }
+            let run = |command: &mut Command| match command.stdin(Stdio::null()).output() {
+                Ok(output) if output.status.success() => Ok(()),
+                Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            let pip = [
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--requirement",
+            ];
+            let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))
+                .and_then(|()| run(Command::new(&python).args(pip).arg(&requirements)));
+            if let Err(why) = made {
+                println!("skipped: the Python package mcp cannot be installed: {}", why.trim());
+                return None;
+            }
+            std::fs::write(&made_for, &wanted).unwrap();
+            Some(python)
+        })
+        .as_deref()
 }
 
 /// What the SDK is answered: by `mode` it speaks the older or the newest protocol.
 fn agent(python: &Path, mode: &str, calls: &[Value], server: &[&str]) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/mcp_client.py");
     let calls = Value::from(calls).to_string();
-    let output = Command::new(python).arg(script).args([mode, &calls]).args(server).stdin(Stdio::null()).output().unwrap();
+    let output =
+        Command::new(python).arg(script).args([mode, &calls]).args(server).stdin(Stdio::null()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}\n{err}"))
@@ -255,14 +281,17 @@ fn ask_what_is(python: &Path, url: &str) {
             assert_eq!(tool["annotations"]["readOnlyHint"], true, "{name}");
         }
         let told = told(&report);
-        let [state, position, lane, obstacles, health, events, speech, sessions, front, cabin] = told[..] else { panic!("{told:?}") };
+        let [state, position, lane, obstacles, health, events, speech, sessions, front, cabin] = told[..] else {
+            panic!("{told:?}")
+        };
         assert!(state["at"]["tick"].as_u64() > Some(0) && state["at"]["utc"].is_string(), "{state}");
         assert_eq!((&state["privacy"], &state["recording"]), (&json!(false), &json!(true)));
         assert!(position["position"]["latitude_deg"].is_f64() && position["position"]["age_s"].is_f64(), "{position}");
         assert!(position["motion"]["speed_kmh"].as_f64() > Some(1.0) && position["unknown"] == json!([]), "{position}");
         assert!(lane["lane"]["width_m"].as_f64() > Some(2.0) && lane["camera"] == "front", "{lane}");
         assert!(obstacles["objects"].is_array() && obstacles["at"]["mono_ns"].is_u64(), "{obstacles}");
-        let devices: Vec<&str> = health["devices"].as_array().unwrap().iter().map(|device| device["name"].as_str().unwrap()).collect();
+        let devices: Vec<&str> =
+            health["devices"].as_array().unwrap().iter().map(|device| device["name"].as_str().unwrap()).collect();
         assert!(["front", "cabin", "gps", "range", "recorder"].iter().all(|name| devices.contains(name)), "{health}");
         assert!(events["live"] == true && events["events"].as_array().unwrap().len() <= 5, "{events}");
         assert!(speech["speaking"].is_boolean(), "{speech}");
@@ -346,7 +375,8 @@ fn ask_to_act(python: &Path, url: &str, address: SocketAddr) {
 fn ask_over_the_bridge(python: &Path, dir: &Path, url: &str) {
     let token = dir.join("token");
     std::fs::write(&token, format!("{AGENT}\n")).unwrap();
-    let bridge = ["stdio", env!("CARGO_BIN_EXE_waywarden"), "mcp", "--url", url, "--token-file", token.to_str().unwrap()];
+    let bridge =
+        ["stdio", env!("CARGO_BIN_EXE_waywarden"), "mcp", "--url", url, "--token-file", token.to_str().unwrap()];
     for mode in ["legacy", "auto"] {
         let report = agent(python, mode, &[json!(["position", {}]), json!(["snapshot", {}])], &bridge);
         assert_eq!(names(&report), READING);
@@ -394,11 +424,16 @@ fn ask_on_a_desk(python: &Path, desk: &[&str], name: &str) {
         json!(["search_sessions", { "latitude_deg": -52.0, "longitude_deg": 13.0 }]),
     ];
     let report = agent(python, "auto", &calls, desk);
-    let recorded: Vec<&str> = READING.into_iter().filter(|name| !["health", "lane", "obstacles", "position", "vehicle_state"].contains(name)).collect();
+    let recorded: Vec<&str> = READING
+        .into_iter()
+        .filter(|name| !["health", "lane", "obstacles", "position", "vehicle_state"].contains(name))
+        .collect();
     assert_eq!(names(&report), recorded);
     assert_eq!(report["resources"], json!([]));
     let told = told(&report);
-    let [summary, compared, notices, speech, picture, before, fitting, elsewhere] = told[..] else { panic!("{told:?}") };
+    let [summary, compared, notices, speech, picture, before, fitting, elsewhere] = told[..] else {
+        panic!("{told:?}")
+    };
     assert!(summary["complete"] == true && summary["length_s"].as_f64() > Some(2.0), "{summary}");
     assert!(summary["summary"][0].as_str().unwrap().contains("recorded live"), "{summary}");
     assert_eq!(summary["devices"]["front"]["last_state"].as_str().map(str::is_empty), Some(false), "{summary}");
@@ -413,7 +448,10 @@ fn ask_on_a_desk(python: &Path, desk: &[&str], name: &str) {
     assert_eq!((&before["sessions"], before["looked_at"].as_u64()), (&json!([]), Some(3)), "{before}");
     // Page after page.
     let one = fitting["sessions"].as_array().unwrap();
-    assert!(one.len() == 1 && one[0]["matches"][0]["source"] == "mcp" && fitting["next_cursor"].is_string(), "{fitting}");
+    assert!(
+        one.len() == 1 && one[0]["matches"][0]["source"] == "mcp" && fitting["next_cursor"].is_string(),
+        "{fitting}"
+    );
     let next = json!(["search_sessions", { "from_utc": start, "kind": "notice", "text": "AN AGENT", "cursor": fitting["next_cursor"] }]);
     let rest = agent(python, "legacy", &[next], desk);
     let rest = rest["answers"][0]["structured"]["sessions"].as_array().unwrap().clone();
@@ -429,7 +467,8 @@ fn whoever_may_not_ask_is_refused_and_none_of_it_is_logged() {
     let list = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let status = |body: &[u8], headers: &[&str]| post(address, body, headers).status;
     let tools = post(address, list, &[&token]);
-    let named: Vec<Value> = tools.json()["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
+    let named: Vec<Value> =
+        tools.json()["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
     assert_eq!(named, READING);
     // Not even for whoever may give commands, where the config does not say so.
     let operator = post(address, list, &[&format!("Authorization: Bearer {OPERATOR}")]);
@@ -442,7 +481,8 @@ fn whoever_may_not_ask_is_refused_and_none_of_it_is_logged() {
     assert_eq!(status(list, &[&token, "Origin: https://evil.example"]), 403);
     assert_eq!(status(list, &[&token, "Origin: null"]), 403);
     assert_eq!(status(list, &[&token, &format!("Origin: http://{address}")]), 200);
-    let huge = [b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"SECRET".to_vec(), vec![b'x'; 65_536], b"\"}".to_vec()].concat();
+    let huge =
+        [b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"SECRET".to_vec(), vec![b'x'; 65_536], b"\"}".to_vec()].concat();
     assert_eq!(status(&huge, &[&token]), 413);
     for (body, code) in [
         (&b"SECRET"[..], -32700),
@@ -462,10 +502,14 @@ fn whoever_may_not_ask_is_refused_and_none_of_it_is_logged() {
     assert_eq!(wrong["result"]["isError"], true, "{wrong}");
     let get = raw(address, &format!("GET /mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{token}"), b"");
     assert_eq!(get.status, 405);
-    let plain = format!("POST /mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: text/plain\r\n{token}\r\nContent-Length: 2");
+    let plain = format!(
+        "POST /mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: text/plain\r\n{token}\r\nContent-Length: 2"
+    );
     assert_eq!(raw(address, &plain, b"{}").status, 415);
     // It goes on as if nobody had asked.
-    assert!(call(address, AGENT, "position", json!({}))["result"]["structuredContent"]["at"]["tick"].as_u64() > Some(0));
+    assert!(
+        call(address, AGENT, "position", json!({}))["result"]["structuredContent"]["at"]["tick"].as_u64() > Some(0)
+    );
     run.finish();
     let log = std::fs::read_to_string(run.dir.path().join("stderr.txt")).unwrap();
     assert!(!log.contains("SECRET") && !log.contains(AGENT), "{log}");

@@ -92,7 +92,8 @@ impl Acting {
         visitor: Option<&Visitor>,
     ) -> Result<Reply, Unanswered> {
         let visitor = visitor.filter(|visitor| visitor.may(Scope::Command));
-        let visitor = visitor.ok_or_else(|| Unanswered::because("this token does not allow commands: scope command"))?;
+        let visitor =
+            visitor.ok_or_else(|| Unanswered::because("this token does not allow commands: scope command"))?;
         if !self.admit(boottime()) {
             let why = format!("agents have given {} commands in {} s: wait a minute", MOST.0, MOST.1.as_secs());
             return Err(Unanswered(why));

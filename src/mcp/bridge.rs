@@ -41,7 +41,8 @@ impl Bridge {
     /// When the address is none, or would carry the token or pictures to another computer without TLS.
     pub fn new(url: &str, token: Option<&str>, authorities: Option<&[u8]>) -> Result<Self, Failure> {
         let wrong = |why: &dyn std::fmt::Display| {
-            Failure::bad_input(format!("--url: {why}")).hint("--url https://car-7.example:9180, or http://127.0.0.1:9180")
+            Failure::bad_input(format!("--url: {why}"))
+                .hint("--url https://car-7.example:9180, or http://127.0.0.1:9180")
         };
         let mut parsed = Url::parse(url).map_err(|error| wrong(&error))?;
         let loopback = match parsed.host_str() {
@@ -117,7 +118,9 @@ impl Bridge {
         // One line, whatever it was.
         let answer = serde_json::from_slice::<Value>(&body).ok().filter(|answer| answer.get("jsonrpc").is_some());
         let Some(answer) = answer else {
-            let detail = serde_json::from_slice::<Value>(&body).ok().and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
+            let detail = serde_json::from_slice::<Value>(&body)
+                .ok()
+                .and_then(|problem| Some(problem.get("detail")?.as_str()?.to_owned()));
             return Err(format!("the run refuses with {status}: {}", detail.unwrap_or_default()));
         };
         if begins && let Some(version) = answer.pointer("/result/protocolVersion").and_then(Value::as_str) {
@@ -170,7 +173,8 @@ pub fn carry(bridge: Bridge, handle: &Handle, out: &mut dyn Write) -> Result<(),
             let mut input = BufReader::new(stdin());
             while let Some(line) = line(&mut input).await {
                 let Some(message) = line.and_then(|line| serde_json::from_slice::<Value>(&line).ok()) else {
-                    let error = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32700, "message": "no JSON" } });
+                    let error =
+                        json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32700, "message": "no JSON" } });
                     let _ = answers.send(error.to_string()).await;
                     continue;
                 };
@@ -231,7 +235,9 @@ mod tests {
             let bridge = Bridge::new(url, Some("0123456789abcdef"), None).unwrap();
             assert!(bridge.url.ends_with("/mcp"), "{}", bridge.url);
         }
-        for url in ["http://car-7.example", "ftp://localhost", "car-7", "", "http://127.0.0.1.example", "file:///etc/passwd"] {
+        for url in
+            ["http://car-7.example", "ftp://localhost", "car-7", "", "http://127.0.0.1.example", "file:///etc/passwd"]
+        {
             assert!(Bridge::new(url, None, None).is_err(), "{url}");
         }
     }

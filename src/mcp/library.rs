@@ -90,7 +90,9 @@ impl Library {
         time: Duration,
         work: impl FnOnce(&Shelves, Deadline) -> Result<T, Unanswered> + Send + 'static,
     ) -> Result<T, Unanswered> {
-        let busy = || Unanswered::because("another question about recorded sessions is being answered: ask again in some seconds");
+        let busy = || {
+            Unanswered::because("another question about recorded sessions is being answered: ask again in some seconds")
+        };
         let permit = tokio::time::timeout(QUEUED, self.0.one_at_a_time.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
         let (done, is_done) = oneshot::channel();
@@ -289,7 +291,9 @@ mod tests {
         assert_eq!(names, ["kept/b.mcap", "a.mcap"]);
         assert!(library.0.find("kept/b.mcap").is_ok() && library.0.is_current("a.mcap"));
         let absolute = folder.join("a.mcap").display().to_string();
-        for name in ["../secret.mcap", "secret.mcap", "./a.mcap", "kept/../a.mcap", "", "a", &absolute, &"a".repeat(9999)] {
+        for name in
+            ["../secret.mcap", "secret.mcap", "./a.mcap", "kept/../a.mcap", "", "a", &absolute, &"a".repeat(9999)]
+        {
             let why = library.0.find(name).unwrap_err();
             // What was asked for is not said again, nor is where the sessions are.
             assert!(why.0.contains("no session of that name") && !why.0.contains("secret"), "{why:?}");
@@ -304,11 +308,17 @@ mod tests {
         let (let_go, wait) = std::sync::mpsc::sync_channel::<()>(1);
         let first = library.clone();
         let first = tokio::spawn(async move {
-            first.ask(Duration::from_secs(60), move |_, _| { let _ = wait.recv(); Ok(1) }).await
+            first
+                .ask(Duration::from_secs(60), move |_, _| {
+                    let _ = wait.recv();
+                    Ok(1)
+                })
+                .await
         });
         tokio::task::yield_now().await;
         let second = library.clone();
-        let second = tokio::spawn(async move { second.ask(Duration::ZERO, |_, deadline| Ok(deadline.is_over())).await });
+        let second =
+            tokio::spawn(async move { second.ask(Duration::ZERO, |_, deadline| Ok(deadline.is_over())).await });
         tokio::task::yield_now().await;
         assert!(!second.is_finished());
         let_go.send(()).unwrap();

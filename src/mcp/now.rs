@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::*;
 use waywarden_systems::mqtt::wire::DeviceHealth;
-use waywarden_systems::scene::report::{AlertReport, DeviceReport, Motion, ObjectReport, Position, Report, camera_report};
+use waywarden_systems::scene::report::{
+    AlertReport, DeviceReport, Motion, ObjectReport, Position, Report, camera_report,
+};
 use waywarden_systems::scene::{CameraScene, Scene};
 
 use super::answers::{Moment, Unanswered, Unknown};

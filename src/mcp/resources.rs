@@ -26,7 +26,10 @@ impl Mcp {
         let cameras = live.named(|kind| matches!(kind, StreamKind::Camera { .. }));
         let frame = |name: &str| {
             Resource::new(format!("{}{name}{}", FRAME.0, FRAME.1), format!("frame of {name}"))
-                .with_description(format!("The newest picture of camera {name}, made no wider than {} pixels.", WIDTHS.1))
+                .with_description(format!(
+                    "The newest picture of camera {name}, made no wider than {} pixels.",
+                    WIDTHS.1
+                ))
                 .with_mime_type("image/jpeg")
         };
         let config = Resource::new(CONFIG, "config")
@@ -40,7 +43,9 @@ impl Mcp {
     /// # Errors
     /// When there is none of this name, or it cannot be had now: with the reason.
     pub(super) async fn resource(&self, uri: &str, visitor: Option<&Visitor>) -> Result<ReadResourceResult, ErrorData> {
-        let none = || ErrorData::resource_not_found("there is no such resource: resources/list lists those that there are", None);
+        let none = || {
+            ErrorData::resource_not_found("there is no such resource: resources/list lists those that there are", None)
+        };
         let live = self.live().ok_or_else(none)?;
         if uri == CONFIG && may_see_config(visitor) {
             let contents = ResourceContents::text(live.config(), CONFIG).with_mime_type("application/toml");

@@ -134,7 +134,8 @@ impl WhichSessions {
                 return Err(Unanswered::because(why));
             }
         };
-        let events = WhichEvents { kind: self.kind, level: self.level, text: self.text.clone(), ..WhichEvents::default() };
+        let events =
+            WhichEvents { kind: self.kind, level: self.level, text: self.text.clone(), ..WhichEvents::default() };
         Ok(Wanted { from_ns: nanos("from_utc", &self.from_utc)?, to_ns: nanos("to_utc", &self.to_utc)?, events, place })
     }
 
@@ -217,7 +218,8 @@ fn not_known(looked: &LookedInto) -> Vec<Unknown> {
         unknown.push(Unknown::new("some of the session", "it is large, and the time was up: ask again to go on"));
     }
     if !looked.files.iter().any(|file| file.has_findings) {
-        let why = "nothing was ever run on this session, as on every import: waywarden replay SESSION --out FILE makes one";
+        let why =
+            "nothing was ever run on this session, as on every import: waywarden replay SESSION --out FILE makes one";
         unknown.push(Unknown::new("events", why));
     }
     if looked.utc_offset_ns().is_none() {

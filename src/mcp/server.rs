@@ -79,7 +79,9 @@ impl Mcp {
 
     fn library(&self) -> Result<&Library, Unanswered> {
         self.0.library.as_ref().ok_or_else(|| {
-            Unanswered::because("nothing is recorded here: there is no folder of sessions (record.directory, or run --record)")
+            Unanswered::because(
+                "nothing is recorded here: there is no folder of sessions (record.directory, or run --record)",
+            )
         })
     }
 
@@ -160,7 +162,8 @@ impl Mcp {
                     && is_inside(&recorded.camera.kind)
                     && live.now().await?.switches.privacy
                 {
-                    let why = "privacy is on: pictures of people inside of the vehicle, recorded ones too, are not shown";
+                    let why =
+                        "privacy is on: pictures of people inside of the vehicle, recorded ones too, are not shown";
                     return Err(Unanswered::because(why));
                 }
                 let pictured = of_session(&recorded);
@@ -185,7 +188,8 @@ impl Mcp {
         let jpeg = frame.frame.jpeg.clone();
         let _one_at_a_time = self.0.pictures.acquire().await;
         let fitted = tokio::task::spawn_blocking(move || picture::fit(&jpeg, width)).await;
-        let fitted = fitted.map_err(|_| Unanswered::because("the picture could not be made smaller: see the log"))??;
+        let fitted =
+            fitted.map_err(|_| Unanswered::because("the picture could not be made smaller: see the log"))??;
         let camera = &scene.cameras[n];
         let age = scene.now.since(frame.captured);
         let pictured = Pictured {
@@ -275,7 +279,10 @@ impl ServerHandler for Mcp {
     ) -> Result<CallToolResponse, ErrorData> {
         let visitor = visitor(&context);
         if !self.tools(visitor.as_ref()).iter().any(|tool| tool.name == request.name) {
-            return Err(ErrorData::invalid_params("there is no such tool: tools/list lists those that there are", None));
+            return Err(ErrorData::invalid_params(
+                "there is no such tool: tools/list lists those that there are",
+                None,
+            ));
         }
         let arguments = request.arguments.unwrap_or_default();
         let answer = self.call(&request.name, arguments, visitor.as_ref()).await;

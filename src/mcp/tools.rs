@@ -202,7 +202,8 @@ fn acting<I: JsonSchema + 'static>(
     destructive: bool,
     idempotent: bool,
 ) -> Tool {
-    let hints = ToolAnnotations::new().read_only(false).destructive(destructive).idempotent(idempotent).open_world(false);
+    let hints =
+        ToolAnnotations::new().read_only(false).destructive(destructive).idempotent(idempotent).open_world(false);
     tool::<I, Reply>(name, description, hints)
 }
 
@@ -220,7 +221,8 @@ fn tool<I: JsonSchema + 'static, O: JsonSchema + 'static>(
 pub fn page() -> String {
     let mut page = String::from("| tool | takes | says |\n| --- | --- | --- |\n");
     for tool in tools(Reach { live: true, recorded: true, act: true }) {
-        let takes: Vec<String> = properties(&tool.input_schema).map(|name| format!("`{name}`")).collect();
+        let mut takes: Vec<String> = properties(&tool.input_schema).map(|name| format!("`{name}`")).collect();
+        takes.sort();
         let said = tool.description.as_deref().unwrap_or_default();
         // A string takes whatever is written to it.
         let _ = writeln!(page, "| `{}` | {} | {said} |", tool.name, takes.join(", "));
@@ -229,7 +231,12 @@ pub fn page() -> String {
 }
 
 fn properties(schema: &JsonObject) -> impl Iterator<Item = &str> {
-    schema.get("properties").and_then(|properties| properties.as_object()).into_iter().flatten().map(|(name, _)| name.as_str())
+    schema
+        .get("properties")
+        .and_then(|properties| properties.as_object())
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
 }
 
 #[cfg(test)]
@@ -258,7 +265,8 @@ mod tests {
         let names = |reach| tools(reach).into_iter().map(|tool| tool.name.into_owned()).collect::<Vec<_>>();
         assert_eq!(names(ALL).len(), 14);
         let desk = names(Reach { live: false, recorded: true, act: false });
-        let recorded = ["compare_sessions", "recent_events", "search_sessions", "session_summary", "snapshot", "speech_activity"];
+        let recorded =
+            ["compare_sessions", "recent_events", "search_sessions", "session_summary", "snapshot", "speech_activity"];
         assert_eq!(desk, recorded);
         let unrecorded = names(Reach { live: true, recorded: false, act: false });
         assert!(!unrecorded.iter().any(|name| name.contains("session") || name == "privacy"), "{unrecorded:?}");
