@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay,
+    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, mcp, models, preserve, render, replay,
     report, run, serve_inference, simulate,
 };
 use crate::config::LogFormat;
@@ -106,6 +106,9 @@ pub enum Command {
     /// Computes models for vehicles that ask: the service that remote.url of their config names.
     #[command(after_long_help = serve_inference::EXAMPLES)]
     ServeInference(serve_inference::ServeInferenceArgs),
+    /// Answers agents over standard input and output: about recorded sessions, or a run elsewhere.
+    #[command(after_long_help = mcp::EXAMPLES)]
+    Mcp(mcp::McpArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -128,6 +131,7 @@ impl Command {
             | Self::Init(_)
             | Self::Calibrate(_)
             | Self::Inspect(_)
+            | Self::Mcp(_)
             | Self::Preserve(_)
             | Self::Compare(_)
             | Self::Report(_)
@@ -145,6 +149,7 @@ impl Command {
             Self::Simulate(args) => args.json,
             Self::Inspect(args) => args.json,
             Self::Preserve(args) => args.json,
+            Self::Mcp(_) => false,
             Self::Init(args) => args.json,
             Self::Models(args) => args.json(),
             Self::Compare(args) => args.json,

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod mcp;
 pub mod models;
 pub mod preserve;
 pub mod render;

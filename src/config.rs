@@ -27,7 +27,7 @@ mod simulation;
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
 pub use mqtt::Mqtt;
-pub use network::{Http, Remote};
+pub use network::{Http, Mcp, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
@@ -95,6 +95,8 @@ pub struct Config {
     pub remote: Remote,
     /// The HTTP server.
     pub http: Http,
+    /// What agents may ask.
+    pub mcp: Mcp,
     /// What is said while it runs.
     pub log: Log,
 }
@@ -154,6 +156,7 @@ impl Default for Config {
             replay: Replay::default(),
             remote: Remote::default(),
             http: Http::default(),
+            mcp: Mcp::default(),
             log: Log::default(),
         }
     }

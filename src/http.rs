@@ -1,7 +1,7 @@
 //! The app's only HTTP server: one listener, one guard before every route, one place for its limits.
 //!
-//! It runs on [`crate::network`]. Whatever it is asked, it reads what others have left for it outside of the world, and
-//! gives nothing back. A port that is taken, or a listener that breaks, is told, and tried again.
+//! It runs on [`crate::network`]. Whatever it is asked, it reads what others have left for it outside of the world; what is to
+//! come into the world enters by Ingress like everything else. A port that is taken, or a listener that breaks, is told, and tried again.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,16 +16,19 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use waywarden_components::prelude::NoticeLevel;
 
+use crate::access::Access;
 use crate::config::Http;
 use crate::failure::Failure;
 use crate::network::Network;
 
+mod certificate;
 mod files;
 mod guard;
 mod listener;
 mod problem;
 
 pub use files::{SHORTEST_TOKEN, token};
+pub use guard::Secured;
 pub use listener::{Connections, MOST_CONNECTIONS, STALLED};
 pub use problem::{Problem, json_response};
 
@@ -62,34 +65,43 @@ impl Listening {
 }
 
 impl Server {
-    /// A server as the config wants it. Files with secrets are read now.
+    /// A server as the config wants it, for those who have `access`. Its certificate and key are read now.
     ///
     /// # Errors
     /// When one of them cannot be used, or there is no address to listen on.
-    pub fn new(config: &Http) -> Result<Self, Failure> {
+    pub fn new(config: &Http, access: Access) -> Result<Self, Failure> {
         let address = config.address().ok_or_else(|| {
             Failure::bad_input(format!("http.listen: {} is no IP address with a port", config.listen))
         })?;
-        let token = match config.token_file.as_str() {
-            "" => None,
-            path => Some(guard::hash(token("http.token_file", path)?.as_bytes())),
-        };
         let tls = match (config.tls_cert.as_str(), config.tls_key.as_str()) {
             ("", _) | (_, "") => None,
-            (cert, key) => Some(files::tls(cert, key)?),
+            (cert, key) => Some(certificate::tls(cert, key)?),
         };
-        if !config.is_loopback() && (token.is_none() || tls.is_none()) {
-            return Err(Failure::bad_input(format!("http.listen: {address} needs a token and TLS"))
-                .hint("set http.token_file, http.tls_cert and http.tls_key, or listen on 127.0.0.1"));
+        if !config.is_loopback() && tls.is_none() {
+            return Err(Failure::bad_input(format!("http.listen: {address} needs TLS"))
+                .hint("set http.tls_cert and http.tls_key, or listen on 127.0.0.1"));
+        }
+        if !config.is_loopback() && access.is_empty() {
+            return Err(Failure::bad_input(format!("http.listen: {address} needs a token"))
+                .hint("set http.token_file, or http.tokens_file to a file that can be made, or listen on 127.0.0.1"));
         }
         let lower = |list: &[String]| list.iter().map(|entry| entry.to_ascii_lowercase()).collect();
         let guard = Guard {
             hosts: lower(&config.allowed_hosts),
             origins: lower(&config.allowed_origins),
-            token,
+            access,
+            always: !config.token_file.is_empty() || !config.is_loopback(),
+            open: Vec::new(),
             tls: tls.is_some(),
         };
         Ok(Self { address, tls, guard, connections: Arc::default() })
+    }
+
+    /// The same; whoever asks for one of these paths needs no token. They hold nothing.
+    #[must_use]
+    pub fn open(mut self, paths: impl IntoIterator<Item = &'static str>) -> Self {
+        self.guard.open.extend(paths);
+        self
     }
 
     /// Serves `routes` from now on, on a port that may be taken: then `say` is told, and it is tried again and again.

@@ -4,6 +4,8 @@
 // Of this package a fuzzer builds only the readers that it tries: all of it takes long to build with its counters.
 
 #[cfg(not(fuzzing))]
+pub mod access;
+#[cfg(not(fuzzing))]
 pub mod app;
 #[cfg(not(fuzzing))]
 pub mod assemble;
@@ -43,9 +45,13 @@ pub mod live;
 #[cfg(not(fuzzing))]
 pub mod logging;
 #[cfg(not(fuzzing))]
+pub mod mcp;
+#[cfg(not(fuzzing))]
 pub mod metrics;
 #[cfg(not(fuzzing))]
 pub mod network;
+#[cfg(not(fuzzing))]
+pub mod orders;
 #[cfg(not(fuzzing))]
 pub mod pools;
 #[cfg(not(fuzzing))]

@@ -19,6 +19,7 @@ use waywarden_systems::scene::{ScenePlugin, Showing};
 use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
+use crate::access::Access;
 use crate::command::replay::Counts;
 use crate::config::Config;
 use crate::devices::Devices;
@@ -27,15 +28,17 @@ use crate::failure::Failure;
 use crate::hearing::Hearing;
 use crate::http::Server;
 use crate::last_words::LastWords;
+use crate::mcp::{self, Acting, Library, Mcp};
 use crate::metrics::Observed;
 use crate::network::Network;
+use crate::orders::Orders;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
-use crate::{app, drive, remote, session_info, signals, status};
+use crate::{access, app, drive, orders, remote, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -112,6 +115,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         inlets.push(inlet);
         uplink
     });
+    let recorded = session.clone();
     let recorder = session.map(|folder| recording::start(folder, &config, info, &control, &waker)).transpose()?;
     let mut keeper = None;
     let recorder = match recorder {
@@ -171,11 +175,11 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     more(&mut app);
     let showing = Showing::new(uplink::names(&streams).into_iter().collect());
     let metrics = MetricsPlugin { numbers: observed.numbers.clone() };
-    app.add_plugins((LogPlugin, metrics, ScenePlugin { showing }));
+    app.add_plugins((LogPlugin, metrics, ScenePlugin { showing: showing.clone() }));
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
-    listen(&config, observed, &network, &control)?;
+    listen(&config, observed, &network, (&control, &showing), recorded.as_deref())?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -222,20 +226,42 @@ fn is_inside(kind: &StreamKind) -> bool {
     matches!(kind, StreamKind::Microphone | StreamKind::Camera { role: CameraRole::Cabin, .. })
 }
 
-/// Lets whoever looks after this run ask how it is, if the config does. What becomes of that is told to the world.
-fn listen(config: &Config, observed: Observed, network: &Network, control: &Control) -> Result<(), Failure> {
+/// Lets whoever has a token see this run and give it commands, and whoever looks after it ask how it is, if the config does. What
+/// becomes of that is told to the world.
+fn listen(
+    config: &Config,
+    observed: Observed,
+    network: &Network,
+    (control, showing): (&Control, &Showing),
+    session: Option<&Path>,
+) -> Result<(), Failure> {
     if !config.http.enabled {
         return Ok(());
     }
-    let server = Server::new(&config.http)?;
+    let access = Access::begin(&config.http)?;
+    let server = Server::new(&config.http, access.clone())?;
     let observed = Observed { connections: server.connections.clone(), ..observed };
+    let orders = Orders::new(control.clone(), showing.clone());
+    let mut routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders.clone()));
+    if config.mcp.enabled {
+        routes = routes.merge(mcp::routes(agents(config, orders, (control, showing), session), &config.http));
+    }
     let control = control.clone();
     let say = move |level, text| {
         // One that is lost for want of room is in the log.
         let _ = control.say(Payload::Notice(Notice { level, source: "http".to_owned(), text }));
     };
-    server.start(status::routes(observed), network, say)?;
+    server.start(routes, network, say)?;
     Ok(())
+}
+
+/// What agents may ask of this run and of the sessions beside its own, and do, if the config lets them.
+fn agents(config: &Config, orders: Orders, (control, showing): (&Control, &Showing), session: Option<&Path>) -> Mcp {
+    let name = session.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let folder = session.and_then(Path::parent);
+    let library = folder.map(|folder| Library::new(folder.to_owned(), name.clone()));
+    let acting = config.mcp.act.then(|| Acting::new(orders, control.clone()));
+    Mcp::new(Some(mcp::Live::new(showing.clone(), config, name)), library, acting)
 }
 
 /// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.

@@ -17,6 +17,9 @@ use crate::progress::BesideBars;
 /// The environment variable with a filter that goes before the config's level.
 pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
 
+/// Libraries that would log what they carry, pictures and tokens among it: of them errors alone.
+const QUIET: [&str; 1] = ["rmcp=error"];
+
 /// Starts logging: what is said is decided by `flag` (of the command line), else by the environment variable
 /// [`ENVIRONMENT`], else by `log` (of the config). Both name a level (`debug`) or levels of modules
 /// (`info,waywarden=trace`).
@@ -26,7 +29,12 @@ pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
 /// When the filter cannot be read, or logging has been started before.
 pub fn start(log: &Log, flag: Option<&str>, format: Option<LogFormat>) -> Result<(), Failure> {
     let environment = std::env::var(ENVIRONMENT).ok().filter(|value| !value.is_empty());
-    let filter = filter(log, flag, environment.as_deref())?;
+    let mut filter = filter(log, flag, environment.as_deref())?;
+    for quiet in QUIET {
+        if let Ok(directive) = quiet.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| BesideBars).with_timer(SinceBoot);
     let started = match format.unwrap_or(log.format) {
         LogFormat::Human => builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{
-    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay,
+    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, mcp, models, preserve, render, replay,
     report, run, serve_inference, simulate,
 };
 use waywarden::config::Config;
@@ -50,6 +50,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Import(args) => import::run(args, out),
         Command::Init(args) => init::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
+        Command::Mcp(args) => mcp::run(args, out),
         Command::Models(args) => models::run(args, out),
         Command::Preserve(args) => preserve::run(args, out),
         Command::Devices(args) => devices::run(args, out),

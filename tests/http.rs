@@ -19,6 +19,7 @@ use client::{Answer, get, raw};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use outcome::{PATIENCE, end, start, waywarden};
+use waywarden::access::Access;
 use waywarden::config::{Config, Http};
 use waywarden::http::{MOST_CONNECTIONS, STALLED, Server};
 use waywarden::metrics::Observed;
@@ -102,7 +103,7 @@ fn idle(http: Http) -> (Network, SocketAddr) {
         remote: None,
         outbox: None,
     };
-    let server = Server::new(&http).unwrap();
+    let server = Server::new(&http, Access::default()).unwrap();
     let address = server.start_at_once(status::routes(observed), &network).unwrap().address().unwrap();
     (network, address)
 }
@@ -293,10 +294,10 @@ fn with_tls_and_a_token_nobody_else_hears_anything() {
 fn what_others_reach_without_token_and_tls_is_refused_before_anything_starts() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.toml"), format!("{CAMERA}[http]\nlisten = \"0.0.0.0:0\"\n")).unwrap();
-    let words = ["config.toml:", "http.listen", "without a token and TLS"];
+    let words = ["config.toml:", "http.listen", "without TLS"];
     for args in [&["check", "--config", "config.toml"][..], &["run", "--simulate", "--config", "config.toml"]] {
         let refused = waywarden(dir.path(), args).refused(&words);
-        assert!(refused.err.contains("hint: set http.token_file, http.tls_cert and http.tls_key"), "{refused:?}");
+        assert!(refused.err.contains("hint: set http.tls_cert and http.tls_key"), "{refused:?}");
     }
     let secured = "token_file = \"token\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n";
     std::fs::write(dir.path().join("config.toml"), format!("{CAMERA}[http]\nlisten = \"0.0.0.0:0\"\n{secured}"))

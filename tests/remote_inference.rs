@@ -22,6 +22,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use outcome::{PATIENCE, end, no_socket_is_opened, start, waywarden};
 use serde_json::Value;
+use waywarden::access::Access;
 use waywarden::config::Http;
 use waywarden::http::Server;
 use waywarden::inference_service;
@@ -357,7 +358,7 @@ fn whoever_comes_when_it_is_full_is_told_to_come_again() {
     let slow: Arc<dyn Inference> = Arc::new(Slow { identity: ModelIdentity::default(), go: go.clone() });
     let network = Network::new(1);
     let routes = inference_service::routes([(JobRole::Detection, slow)].into(), 1, 1);
-    let server = Server::new(&Http { listen: "127.0.0.1:0".into(), ..Http::default() }).unwrap();
+    let server = Server::new(&Http { listen: "127.0.0.1:0".into(), ..Http::default() }, Access::default()).unwrap();
     let connections = server.connections.clone();
     let address = server.start_at_once(routes, &network).unwrap().address().unwrap();
     let ask = move |body: &'static [u8]| post(address, "/v1/infer/detection", "image/jpeg", body);
@@ -403,8 +404,7 @@ fn probe(address: SocketAddr, head: &str) -> Option<client::Answer> {
 fn without_a_model_or_with_an_open_door_it_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
     waywarden(dir.path(), &["serve-inference"]).refused(&["no models to serve", "segmentation"]);
-    waywarden(dir.path(), &["serve-inference", "--listen", "0.0.0.0:0"])
-        .refused(&["http.listen", "without a token and TLS"]);
+    waywarden(dir.path(), &["serve-inference", "--listen", "0.0.0.0:0"]).refused(&["http.listen", "without TLS"]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let models = tiny_models::write(dir.path(), &["segmentation", "detection"]);
     std::fs::write(dir.path().join("config.toml"), models).unwrap();

@@ -30,7 +30,7 @@ pub struct Uplink {
     pub trouble: String,
 }
 
-/// A message that came from the broker. Written by Ingress.
+/// A message that came from the broker, or from somebody whom the app let in itself. Written by Ingress.
 #[derive(Message, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrokerMessage {
     /// When it arrived.
@@ -43,6 +43,9 @@ pub struct BrokerMessage {
     pub retained: bool,
     /// Whether a command of this id came in before, in a run before this one.
     pub again: bool,
+    /// Who sent it, by the name of his token. Empty: it came from the broker, which does not say.
+    #[serde(default)]
+    pub by: String,
 }
 
 /// What was last told of a stream of telemetry.

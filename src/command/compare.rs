@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -136,7 +137,10 @@ impl CompareArgs {
 fn one(args: &CompareArgs, limits: &Limits, out: &mut dyn Write) -> Result<(), Failure> {
     let total = SessionReader::size(&args.a);
     let mut progress = Progress::start("comparing", Some(total), Unit::Bytes, Show::new(args.json));
-    let compared = compare::compare(&args.a, &args.b, limits, |bytes| progress.advance(bytes))?;
+    let compared = compare::compare(&args.a, &args.b, limits, |bytes| {
+        progress.advance(bytes);
+        ControlFlow::Continue(())
+    })?;
     progress.finish("compared");
     if let Some(path) = &args.out {
         write_page(path, [&args.a, &args.b].map(|path| path.display().to_string()), &compared)?;

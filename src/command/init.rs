@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::access;
 use crate::config::{Config, DEFAULT_TOML};
 use crate::failure::Failure;
+
+mod certificate;
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "\
 Examples:
   A config with every key explained, for the devices that are found:
     waywarden init
+
+  With a certificate for the operator's page, by the names and addresses under which it will be called, and tokens:
+    waywarden init --certificate car-7.local 192.168.4.1 --tokens /var/lib/waywarden/tokens.toml
 
   Under another name, in place of what is there:
     waywarden init -o /etc/waywarden.toml --force
@@ -31,6 +37,15 @@ pub struct InitArgs {
     /// Replaces a file that is there.
     #[arg(long)]
     pub force: bool,
+
+    /// Makes a certificate for these names and addresses of this computer as well, signed by itself, with its key, and has the
+    /// config name both. Then others may be let in: http.listen.
+    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with = "unit")]
+    pub certificate: Vec<String>,
+
+    /// Makes tokens for the operator and for an agent as well, in this file; without it, the first start makes them.
+    #[arg(long, value_name = "FILE", conflicts_with = "unit")]
+    pub tokens: Option<PathBuf>,
 
     /// Prints a unit for systemd instead, and writes no config.
     #[arg(long)]
@@ -137,17 +152,62 @@ fn run_with(args: &InitArgs, searches: &[Search], out: &mut dyn Write) -> Result
         return Ok(());
     }
     let found = searches.iter().find_map(|search| search());
-    let text = config(found.as_ref().and_then(|found| found.toml.as_deref()))?;
+    let mut text = config(found.as_ref().and_then(|found| found.toml.as_deref()))?;
+    // Nothing is made beside a config that is there and stays.
+    if !args.force && args.out.exists() {
+        return Err(is_there(&args.out));
+    }
+    let hosts: Result<Vec<_>, _> = args.certificate.iter().map(|name| certificate::host(name)).collect();
+    if !args.certificate.is_empty() {
+        set(&mut text, "allowed_hosts = []", hosts?)?;
+        let (cert, key) = certificate::paths(&args.out)?;
+        set(&mut text, "tls_cert = \"\"", cert.to_string_lossy().as_ref())?;
+        set(&mut text, "tls_key = \"\"", key.to_string_lossy().as_ref())?;
+    }
+    if let Some(tokens) = &args.tokens {
+        let tokens = std::path::absolute(tokens)?;
+        set(&mut text, "tokens_file = \"\"", tokens.to_string_lossy().as_ref())?;
+        Config::from_toml(&text, "the config for this computer")?;
+        access::make(&tokens)
+            .map_err(|error| Failure::bad_input(format!("--tokens: {}: {error}", tokens.display())))?;
+    }
+    Config::from_toml(&text, "the config for this computer")?;
+    let made = match args.certificate.as_slice() {
+        [] => None,
+        names => Some(certificate::make(names, &args.out, args.force)?),
+    };
     write(&args.out, &text, args.force)?;
     let path = args.out.display().to_string();
     let what = found.map_or_else(|| "no devices".to_owned(), |found| found.what);
     if args.json {
-        writeln!(out, "{}", json!({ "ok": true, "file": path, "devices": what }))?;
+        let mut said = json!({ "ok": true, "file": path, "devices": what });
+        if let Some(made) = &made {
+            said["certificate"] = json!({ "file": made.cert, "sha256": made.fingerprint });
+        }
+        writeln!(out, "{said}")?;
         return Ok(());
     }
     writeln!(out, "{path}: {what}\n")?;
+    if let Some(made) = &made {
+        writeln!(out, "Certificate:                {}, its key beside it", made.cert.display())?;
+        writeln!(out, "Its SHA-256 fingerprint, by which you know it in a browser:\n  {}\n", made.fingerprint)?;
+    }
+    if let Some(tokens) = &args.tokens {
+        writeln!(out, "Tokens:                     {}", tokens.display())?;
+    }
     writeln!(out, "Check what it amounts to:   waywarden check --config {path}")?;
     writeln!(out, "Drive with it:              waywarden run --config {path} --record sessions")?;
+    Ok(())
+}
+
+/// Gives a key of the config a value in place of its default, which stands in a line of its own.
+fn set(text: &mut String, line: &str, value: impl Into<toml::Value>) -> Result<(), Failure> {
+    let line = format!("\n{line}\n");
+    let key = line.split('=').next().unwrap_or_default();
+    if !text.contains(&line) {
+        return Err(Failure::running(format!("the commented config has no line `{}`", line.trim())));
+    }
+    *text = text.replacen(&line, &format!("{key}= {}\n", value.into()), 1);
     Ok(())
 }
 
@@ -173,25 +233,28 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
     match options.open(path).and_then(|mut file| file.write_all(text.as_bytes())) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            Err(Failure::bad_input(format!("{} is there already", path.display()))
-                .hint("--force replaces it; -o names another file"))
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(is_there(path)),
         Err(error) => Err(Failure::bad_input(format!("{} cannot be written: {error}", path.display()))
             .hint("name a file in a folder that is there and yours with -o")),
     }
 }
 
+fn is_there(path: &Path) -> Failure {
+    Failure::bad_input(format!("{} is there already", path.display()))
+        .hint("--force replaces it; -o names another file")
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::command::check;
     use crate::failure::Code;
 
     fn args(out: PathBuf, force: bool) -> InitArgs {
-        InitArgs { out, force, unit: false, json: false }
+        InitArgs { out, force, certificate: Vec::new(), tokens: None, unit: false, json: false }
     }
 
     fn init(args: &InitArgs) -> Result<String, Failure> {
@@ -239,6 +302,38 @@ mod tests {
             assert_eq!(Config::from_toml(&text, "test").unwrap().names().collect::<Vec<_>>(), names);
         }
         assert!(found(&[], &[]).is_none());
+    }
+
+    #[test]
+    fn a_certificate_and_tokens_are_made_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.toml");
+        let mut args = args(path.clone(), false);
+        args.certificate = vec!["car-7.local".into(), "192.168.4.1".into()];
+        args.tokens = Some(folder.path().join("tokens.toml"));
+        let said = init(&args).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(config.http.allowed_hosts, args.certificate);
+        assert_eq!(PathBuf::from(&config.http.tokens_file), folder.path().join("tokens.toml"));
+        let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&config.http.tls_key), mode(&config.http.tokens_file)), (0o600, 0o600));
+        // Others may be let in with it by one line.
+        let open = fs::read_to_string(&path).unwrap().replace("listen = \"127.0.0.1:9180\"", "listen = \"0.0.0.0:0\"");
+        let http = Config::from_toml(&open, "test").unwrap().http;
+        assert!(!http.is_loopback());
+        crate::http::Server::new(&http, access::Access::read(&http).unwrap()).unwrap();
+        let print = said.lines().map(str::trim).find(|line| line.matches(':').count() == 31);
+        assert!(print.is_some_and(|print| print.len() == 95), "{said}");
+        // A key that is there is not replaced by chance.
+        let failure = init(&args).unwrap_err();
+        assert!(failure.to_string().contains("is there already"), "{failure}");
+        fs::remove_file(&path).unwrap();
+        let failure = init(&args).unwrap_err();
+        assert!(failure.to_string().contains("waywarden-key.pem"), "{failure}");
+        args.force = true;
+        init(&args).unwrap();
+        args.certificate = vec!["no name".into()];
+        assert!(init(&args).is_err());
     }
 
     #[test]

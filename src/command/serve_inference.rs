@@ -7,6 +7,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::access::Access;
 use crate::command::args::ModelsFolder;
 use crate::config::Config;
 use crate::engines::Engines;
@@ -75,7 +76,7 @@ pub fn run(args: &ServeInferenceArgs, out: &mut dyn Write) -> Result<(), Failure
     let network = Network::new(config.threads.network as usize);
     let scheme = if config.http.tls_cert.is_empty() { "http" } else { "https" };
     let routes = inference_service::routes(engines.loaded.clone(), config.threads.jobs as usize, args.queue as usize);
-    let listening = Server::new(&config.http)?.start_at_once(routes, &network)?;
+    let listening = Server::new(&config.http, Access::read(&config.http)?)?.start_at_once(routes, &network)?;
     let address = listening.address().map(|address| format!("{scheme}://{address}")).unwrap_or_default();
     if args.json {
         writeln!(out, "{}", json!({ "ok": true, "url": address, "models": engines.describe() }))?;

@@ -1,6 +1,7 @@
 //! Two sessions side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use bevy_ecs::prelude::*;
@@ -113,11 +114,17 @@ impl Compared {
     }
 }
 
-/// Compares two sessions of one drive. `progress` is told the bytes of samples read.
+/// Compares two sessions of one drive. `progress` is told the bytes of samples read with each tick, and says whether to go
+/// on; what was read until then is what is compared.
 ///
 /// # Errors
 /// When one cannot be read, holds no findings, or they are not of one drive.
-pub fn compare(a: &Path, b: &Path, limits: &Limits, mut progress: impl FnMut(u64)) -> Result<Compared, Failure> {
+pub fn compare(
+    a: &Path,
+    b: &Path,
+    limits: &Limits,
+    mut progress: impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<Compared, Failure> {
     let (mut a, mut b) = (Side::open(a)?, Side::open(b)?);
     same_streams(&a, &b)?;
     let mut pair = Pair::new(limits);
@@ -138,8 +145,10 @@ pub fn compare(a: &Path, b: &Path, limits: &Limits, mut progress: impl FnMut(u64
                 begun = true;
                 let (x, y) = (a.take()?, b.take()?);
                 same_inputs(&a, &b, &x.incoming, &y.incoming)?;
-                progress(x.incoming.inputs.iter().map(|input| input.payload.weight() as u64).sum());
                 pair.tick(&mut a, &mut b, &x, &y);
+                if progress(x.incoming.inputs.iter().map(|input| input.payload.weight() as u64).sum()).is_break() {
+                    break;
+                }
             }
         }
     }

@@ -23,7 +23,9 @@ pub struct Http {
     pub enabled: bool,
     /// Where: an IP address and a port.
     pub listen: String,
-    /// A file with the token that each request has to bring. Empty: none is asked for.
+    /// A file with tokens and what each allows. Empty: `tokens.toml` in the folder in which the program keeps what outlives it.
+    pub tokens_file: String,
+    /// A file with a token that allows everything, and that each request then has to bring. Empty: there is none.
     pub token_file: String,
     /// A PEM file with the certificate and those that vouch for it. Empty: no TLS.
     pub tls_cert: String,
@@ -40,6 +42,7 @@ impl Default for Http {
         Self {
             enabled: true,
             listen: "127.0.0.1:9180".into(),
+            tokens_file: String::new(),
             token_file: String::new(),
             tls_cert: String::new(),
             tls_key: String::new(),
@@ -59,6 +62,16 @@ impl Http {
     pub fn is_loopback(&self) -> bool {
         self.address().is_some_and(|address| address.ip().to_canonical().is_loopback())
     }
+}
+
+/// The Model Context Protocol: what agents may ask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mcp {
+    /// Whether agents are answered at `/mcp` of the HTTP server.
+    pub enabled: bool,
+    /// Whether they may do something, with a token that allows commands.
+    pub act: bool,
 }
 
 /// A service that computes models elsewhere.
@@ -174,14 +187,12 @@ fn check_http(http: &Http, found: &mut Vec<Violation>) {
         let message =
             format!("`http.listen` is \"{}\", which is no IP address with a port", http.listen.escape_debug());
         wrong(section.key("listen"), message, "listen = \"127.0.0.1:9180\", or \"[::1]:9180\"");
-    } else if !http.is_loopback()
-        && [&http.token_file, &http.tls_cert, &http.tls_key].iter().any(|file| file.is_empty())
-    {
+    } else if !http.is_loopback() && [&http.tls_cert, &http.tls_key].iter().any(|file| file.is_empty()) {
         let message = format!(
-            "`http.listen` is {}, which other computers reach: without a token and TLS anybody there reads along",
+            "`http.listen` is {}, which other computers reach: without TLS anybody there reads along",
             http.listen
         );
-        let hint = "set http.token_file, http.tls_cert and http.tls_key, or listen on 127.0.0.1";
+        let hint = "set http.tls_cert and http.tls_key (`waywarden init --certificate NAME`), or listen on 127.0.0.1";
         wrong(section.key("listen"), message, hint);
     }
     for (key, file, other_key, other) in
@@ -243,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn what_others_reach_needs_a_token_and_tls() {
-        let secured = "token_file = \"t\"\ntls_cert = \"c\"\ntls_key = \"k\"\n";
+    fn what_others_reach_needs_tls() {
+        let secured = "tls_cert = \"c\"\ntls_key = \"k\"\n";
         for listen in ["0.0.0.0:9180", "[::]:9180", "192.168.1.4:80", "[::ffff:10.0.0.1]:80"] {
             let open = format!("[http]\nlisten = {listen:?}\n");
             let found = problems(&open);
             assert_eq!(found.len(), 1, "{listen}: {found:?}");
-            assert!(found[0].0 == "http.listen" && found[0].1.contains("without a token and TLS"), "{found:?}");
+            assert!(found[0].0 == "http.listen" && found[0].1.contains("without TLS"), "{found:?}");
             assert_eq!(problems(&format!("{open}{secured}")), []);
             for line in secured.lines() {
                 let found = problems(&format!("{open}{}", secured.replace(line, "")));

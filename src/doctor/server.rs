@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Check;
 use super::files::Files;
+use crate::access::{self, Access};
 use crate::config::{Config, Http};
 use crate::http::Server;
 
@@ -23,10 +24,14 @@ pub fn server(config: &Config) -> Vec<Check> {
         return vec![Check::ok("http", "nothing listens: http.enabled is false")];
     }
     // It reads all files, and judges them as a run does.
-    if let Err(failure) = Server::new(http) {
+    if let Err(failure) = Access::read(http).and_then(|access| Server::new(http, access)) {
         return vec![Check::failure("http", &failure)];
     }
     let mut files = Files::of("http");
+    let tokens = access::tokens_file(http);
+    if tokens.exists() {
+        files.secret("http.tokens_file", &tokens);
+    }
     for (key, path) in [("http.token_file", &http.token_file), ("http.tls_key", &http.tls_key)] {
         if !path.is_empty() {
             files.secret(key, Path::new(path));

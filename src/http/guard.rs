@@ -1,5 +1,6 @@
-//! Who may ask: hosts, origins, the token. The same for every route.
+//! Who may ask: hosts, origins, tokens. The same for every route.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,16 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
+use crate::access::{self, Access, Peer, Visitor};
 
 /// How long a request may take from its head to the head of its answer.
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// Whether the server speaks TLS. On every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Secured(pub bool);
 
 /// What is asked of each request.
 #[derive(Clone, Debug, Default)]
@@ -26,23 +30,26 @@ pub(super) struct Guard {
     pub hosts: Vec<String>,
     /// Origins that may ask, beside the server's own; in lower case.
     pub origins: Vec<String>,
-    /// SHA-256 of the token, so that comparing takes the same time whatever comes.
-    pub token: Option<[u8; 32]>,
+    /// Whose tokens are known.
+    pub access: Access,
+    /// Whether a token is asked for everything, but for what is `open`.
+    pub always: bool,
+    /// Paths that hold nothing: no token is asked for them.
+    pub open: Vec<&'static str>,
     /// Whether it speaks TLS.
     pub tls: bool,
 }
 
-/// SHA-256 of a token.
-pub(super) fn hash(token: &[u8]) -> [u8; 32] {
-    Sha256::digest(token).into()
-}
-
 impl Guard {
-    /// Whether a request with this head may come in.
-    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Who asks with this head from there, if he may come in; none where nobody has to say who he is.
+    fn check(&self, uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Result<Option<Visitor>, Problem> {
         let host = self.host(uri, headers)?;
-        self.origin(&host, headers)?;
-        self.token(headers)
+        let own = self.origin(&host, headers)?;
+        let visitor = self.visitor(headers, own, peer)?;
+        if visitor.is_none() && self.always && !self.open.contains(&uri.path()) {
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is asked for: `Authorization: Bearer …`"));
+        }
+        Ok(visitor)
     }
 
     /// The host that is called. A page that had its own name resolved to this computer is sent away here.
@@ -77,43 +84,50 @@ impl Guard {
             || self.hosts.iter().any(|listed| *listed == name || *listed == whole)
     }
 
-    /// Whether the page that asks, if it is one, may.
-    fn origin(&self, host: &Authority, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Whether the page that asks, if it is one, may; and whether the browser says that it is the server's own.
+    fn origin(&self, host: &Authority, headers: &HeaderMap) -> Result<bool, Problem> {
         let scheme = if self.tls { "https" } else { "http" };
         let own = format!("{scheme}://{host}").to_ascii_lowercase();
+        let site = headers.get(HeaderName::from_static("sec-fetch-site"));
+        let mut is_own = site.is_some_and(|site| site == "same-origin");
         for origin in headers.get_all(ORIGIN) {
             let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
             if origin != own && !self.origins.contains(&origin) {
                 let detail = "pages of this origin may not ask; http.allowed_origins lists those that may";
                 return Err(Problem::new(StatusCode::FORBIDDEN, detail));
             }
+            is_own = origin == own;
         }
-        Ok(())
+        Ok(is_own)
     }
 
-    fn token(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let brought = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        let brought = match brought.split_at_checked(7) {
-            Some((scheme, brought)) if scheme.eq_ignore_ascii_case(b"bearer ") => brought.trim_ascii(),
-            _ => b"",
-        };
-        if bool::from(hash(brought).ct_eq(token)) {
-            Ok(())
-        } else {
-            Err(Problem::new(StatusCode::UNAUTHORIZED, "the token of http.token_file is asked for"))
+    /// Who asks: by a token, or by a cookie where the server's own page asks.
+    fn visitor(&self, headers: &HeaderMap, own: bool, peer: IpAddr) -> Result<Option<Visitor>, Problem> {
+        if let Some(brought) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
+            let token = match brought.split_at_checked(7) {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii(),
+                _ => b"",
+            };
+            return self.access.visitor(token, peer).map(Some);
         }
+        let cookie = access::cookie(headers).filter(|_| own);
+        Ok(cookie.and_then(|cookie| self.access.of_cookie(cookie)))
     }
 }
 
 /// Lets those in who may, gives up what takes too long, and says of each answer that it is for nobody else.
-pub(super) async fn pass(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let mut response = match guard.check(request.uri(), request.headers()) {
+pub(super) async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| *peer);
+    let mut response = match guard.check(request.uri(), request.headers(), peer) {
         Err(problem) => problem.into_response(),
-        Ok(()) => match tokio::time::timeout(LONGEST, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request was not here in time").into_response(),
-        },
+        Ok(visitor) => {
+            request.extensions_mut().insert(Secured(guard.tls));
+            visitor.map(|visitor| request.extensions_mut().insert(visitor));
+            match tokio::time::timeout(LONGEST, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request was not here in time").into_response(),
+            }
+        }
     };
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
@@ -131,6 +145,7 @@ pub(super) async fn pass(State(guard): State<Arc<Guard>>, request: Request, next
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Entry, Scope};
 
     fn status(guard: &Guard, uri: &str, headers: &[(HeaderName, &str)]) -> u16 {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()));
@@ -138,7 +153,8 @@ mod tests {
         headers.for_each(|(name, value)| {
             all.append(name, value);
         });
-        guard.check(&uri.parse().unwrap(), &all).map_or_else(|problem| problem.status.as_u16(), |()| 200)
+        let checked = guard.check(&uri.parse().unwrap(), &all, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        checked.map_or_else(|problem| problem.status.as_u16(), |_| 200)
     }
 
     #[test]
@@ -194,17 +210,32 @@ mod tests {
         assert_eq!((from(&tls, "https://localhost:9180"), from(&tls, "http://localhost:9180")), (200, 403));
     }
 
+    fn access() -> Access {
+        let entry =
+            |name: &str, token: &str| Entry { name: name.into(), token: token.into(), scopes: Scope::ALL.into() };
+        Access::of([entry("a", "0123456789abcdef"), entry("b", "fedcba9876543210")])
+    }
+
     #[test]
-    fn the_token_opens_and_nothing_else_does() {
-        let guard = Guard { token: Some(hash(b"0123456789abcdef")), ..Guard::default() };
-        let with = |value| status(&guard, "/", &[(HOST, "localhost"), (AUTHORIZATION, value)]);
-        assert_eq!((with("Bearer 0123456789abcdef"), with("bearer 0123456789abcdef")), (200, 200));
+    fn a_token_opens_and_nothing_else_does() {
+        let guard = Guard { access: access(), always: true, open: vec!["/"], ..Guard::default() };
+        let with = |value| status(&guard, "/metrics", &[(HOST, "localhost"), (AUTHORIZATION, value)]);
+        assert_eq!((with("Bearer 0123456789abcdef"), with("bearer fedcba9876543210")), (200, 200));
         for value in ["", "Bearer", "Bearer ", "Bearer 0123456789abcdeg", "Basic 0123456789abcdef", "0123456789abcdef"]
         {
             assert_eq!(with(value), 401, "{value}");
         }
-        assert_eq!(status(&guard, "/", &[(HOST, "localhost")]), 401);
+        let none = |path| status(&guard, path, &[(HOST, "localhost")]);
+        assert_eq!((none("/metrics"), none("/nothing"), none("/"), none("/?a=b")), (401, 401, 200, 200));
         // Who called the wrong host is told nothing of tokens.
-        assert_eq!(status(&guard, "/", &[(HOST, "evil.example"), (AUTHORIZATION, "Bearer 0123456789abcdef")]), 421);
+        let right = (AUTHORIZATION, "Bearer 0123456789abcdef");
+        assert_eq!(status(&guard, "/", &[(HOST, "evil.example"), right.clone()]), 421);
+        // Nor does a wrong token come in where none is asked for.
+        let loose = Guard { access: access(), ..Guard::default() };
+        let wrong = (AUTHORIZATION, "Bearer 0123456789abcdeg");
+        assert_eq!(
+            (status(&loose, "/", &[(HOST, "localhost")]), status(&loose, "/", &[(HOST, "localhost"), wrong])),
+            (200, 401)
+        );
     }
 }

@@ -1,11 +1,15 @@
 //! Connections: accepted, bounded in number, in time and in size, and served.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -13,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+
+use crate::access::Peer;
 
 /// Connections at a time. Those beyond are closed as they come.
 pub const MOST_CONNECTIONS: usize = 64;
@@ -53,8 +59,8 @@ pub(super) async fn serve(
 ) {
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 tracing::debug!("http: a connection could not be accepted: {error}");
                 tokio::time::sleep(BREATH).await;
@@ -68,13 +74,13 @@ pub(super) async fn serve(
         connections.accepted.fetch_add(1, Ordering::Relaxed);
         let (tls, router) = (tls.clone(), router.clone());
         tokio::spawn(async move {
-            talk(stream, tls, router).await;
+            talk(stream, peer, tls, router).await;
             drop(slot);
         });
     }
 }
 
-async fn talk(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
+async fn talk(stream: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>, router: Router) {
     // A small answer is not kept back to be sent with more.
     let _ = stream.set_nodelay(true);
     // `TCP_USER_TIMEOUT` of tcp(7): data that nobody acknowledges, or that a full window keeps back, ends the connection.
@@ -82,22 +88,28 @@ async fn talk(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router) {
         tracing::debug!("http: no limit for those who do not read: {error}");
     }
     match tls {
-        None => converse(stream, router).await,
+        None => converse(stream, peer, router).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => converse(stream, router).await,
+            Ok(Ok(stream)) => converse(stream, peer, router).await,
             Ok(Err(error)) => tracing::debug!("http: no TLS: {error}"),
             Err(_) => tracing::debug!("http: agreeing on TLS took too long"),
         },
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr, router: Router) {
+    let router = TowerToHyperService::new(router);
+    let told = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_headers(MOST_HEADERS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), told)
+        .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!("http: a connection broke: {error}");
     }

@@ -1,6 +1,7 @@
 //! One pass over a session: everything that a report shows, in bounded memory.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,11 +75,24 @@ impl Gathered {
     /// # Errors
     /// When the session cannot be read, or is damaged.
     pub fn read(path: &Path, mut progress: impl FnMut(u64)) -> Result<Self, Failure> {
+        Self::read_while(path, |bytes| {
+            progress(bytes);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Reads a session from its start as long as `go_on`, which is told the bytes of samples with each tick, says so.
+    ///
+    /// # Errors
+    /// As [`Gathered::read`].
+    pub fn read_while(path: &Path, mut go_on: impl FnMut(u64) -> ControlFlow<()>) -> Result<Self, Failure> {
         let mut findings = Findings::open(path)?;
         let mut gathered = Self::new(findings.info());
         while let Some(tick) = findings.read()? {
-            progress(tick.weight());
             gathered.add(&tick);
+            if go_on(tick.weight()).is_break() {
+                break;
+            }
         }
         gathered.cuts = findings.cuts().to_vec();
         Ok(gathered)

@@ -12,7 +12,7 @@ use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use bevy_ecs::system::SystemParam;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use waywarden_components::prelude::*;
 
 use crate::jobs::dispatch;
@@ -20,6 +20,9 @@ use crate::registry::Register;
 
 /// So many happenings are remembered.
 pub const REMEMBERED: usize = 256;
+
+/// Answers to commands that may wait for whoever asked; who is slower misses the oldest.
+const WAITING_ANSWERS: usize = 64;
 
 /// Shows a live run.
 pub struct ScenePlugin {
@@ -148,13 +151,15 @@ pub struct Showing(Arc<Shared>);
 struct Shared {
     scene: watch::Sender<Arc<Scene>>,
     happenings: Mutex<VecDeque<Happening>>,
+    answers: broadcast::Sender<CommandAnswer>,
     names: BTreeMap<StreamId, String>,
 }
 
 impl Showing {
     /// A run with devices of these names.
     pub fn new(names: BTreeMap<StreamId, String>) -> Self {
-        Self(Arc::new(Shared { scene: watch::Sender::default(), happenings: Mutex::default(), names }))
+        let answers = broadcast::Sender::new(WAITING_ANSWERS);
+        Self(Arc::new(Shared { scene: watch::Sender::default(), happenings: Mutex::default(), answers, names }))
     }
 
     /// The scenes from now on. While this is held, a scene is made in each tick into which something came.
@@ -176,6 +181,11 @@ impl Showing {
     /// What has happened, the oldest first.
     pub fn happenings(&self) -> Vec<Happening> {
         self.0.happenings.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// What is answered to commands from now on, whoever gave them.
+    pub fn answers(&self) -> broadcast::Receiver<CommandAnswer> {
+        self.0.answers.subscribe()
     }
 
     /// What the run calls a device.
@@ -403,7 +413,12 @@ fn remember(
         };
         showing.happened(moment(number(None), "notice", notice.source.clone(), level, notice.text.clone()));
     }
-    for answer in answers.read().filter(|answer| answer.progress.is_final()) {
+    for answer in answers.read() {
+        // Nobody hears it where nobody asked.
+        let _ = showing.0.answers.send(answer.clone());
+        if !answer.progress.is_final() {
+            continue;
+        }
         let text = format!("{} {}: {}", answer.name, answer.progress, answer.reason);
         showing.happened(moment(number(None), "command", answer.name.clone(), AlertLevel::Notice, text));
     }
@@ -482,6 +497,20 @@ mod tests {
         assert_eq!(told[1], ("alert".to_owned(), "headway".to_owned(), Mono(1500), Some(Mono(3500))));
         assert_eq!(told[2], ("notice".to_owned(), "http".to_owned(), Mono(5000), Some(Mono(5000))));
         assert_eq!(told.len(), 3);
+    }
+
+    #[test]
+    fn who_asked_hears_each_answer() {
+        let (mut app, showing) = world();
+        let mut answers = showing.answers();
+        let answer = |progress| CommandAnswer { id: "a".into(), name: "ping".into(), progress, reason: String::new() };
+        for progress in [Progress::Received, Progress::Done] {
+            app.world_mut().write_message(answer(progress));
+        }
+        tick(&mut app, 1);
+        assert_eq!(answers.try_recv(), Ok(answer(Progress::Received)));
+        assert_eq!(answers.try_recv(), Ok(answer(Progress::Done)));
+        assert_eq!(showing.happenings().iter().filter(|of| of.kind == "command").count(), 1);
     }
 
     #[test]

@@ -205,7 +205,8 @@ impl BrokerLink {
         let topic = publish.topic.strip_prefix(&self.settings.base)?.strip_prefix('/')?.to_owned();
         let bytes = publish.payload.slice(..publish.payload.len().min(MOST_BYTES + 1));
         let again = topic.starts_with("cmd/") && !publish.retain && self.came_before(&topic, &bytes);
-        Some(BrokerMessage { at: boottime(), topic, bytes, retained: publish.retain, again })
+        let (at, by) = (boottime(), String::new());
+        Some(BrokerMessage { at, topic, bytes, retained: publish.retain, again, by })
     }
 
     /// Whether a command came in before, in this run or an earlier one. What cannot be remembered is obeyed: the world

@@ -1,4 +1,4 @@
-//! What comes from the broker: commands, and switches that are set.
+//! What comes from the broker, or from those whom the app let in itself: commands, and switches that are set.
 
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
@@ -66,7 +66,7 @@ mod tests {
 
     fn message(topic: &str, bytes: &'static [u8], retained: bool) -> BrokerMessage {
         let (at, bytes) = (Mono::from_nanos(7), Bytes::from_static(bytes));
-        BrokerMessage { at, topic: topic.to_owned(), bytes, retained, again: false }
+        BrokerMessage { at, topic: topic.to_owned(), bytes, retained, again: false, by: String::new() }
     }
 
     #[test]

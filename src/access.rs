@@ -1,0 +1,295 @@
+//! Who may see and do what over the network: tokens, their scopes, and who has come with one.
+//!
+//! A token is a long random text that a person or a program brings. Those of the tokens file may do what their scopes say; that
+//! of `http.token_file` may do everything. Only hashes of them are kept in memory. The guard of the server
+//! ([`crate::http`]) finds out who asks; a route says what is needed:
+//!
+//! ```ignore
+//! Router::new().route("/api/scene", get(scene)).route_layer(access::needs(Scope::View))
+//! ```
+//!
+//! A route finds who asks in the extension [`Visitor`] of its request.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{FromFnLayer, Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use waywarden_systems::clock::boottime;
+
+use crate::config::Http;
+use crate::failure::Failure;
+use crate::http::{Problem, token};
+use crate::uplink;
+
+mod failures;
+mod session;
+mod tokens;
+
+pub(crate) use session::cookie;
+pub use session::{COOKIE, routes};
+pub use tokens::{Entry, make};
+
+use failures::Failures;
+use session::Sessions;
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// To see and hear what the vehicle sees and hears, and what it has recorded.
+    View,
+    /// To be heard in the vehicle.
+    Talk,
+    /// To give commands.
+    Command,
+    /// To see the config.
+    Config,
+    /// To ask as an agent, over the Model Context Protocol.
+    Mcp,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::View, Self::Talk, Self::Command, Self::Config, Self::Mcp];
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::View => "view",
+            Self::Talk => "talk",
+            Self::Command => "command",
+            Self::Config => "config",
+            Self::Mcp => "mcp",
+        })
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    /// The name of the token, for logs and for what is recorded.
+    pub name: String,
+    /// What it allows.
+    pub scopes: BTreeSet<Scope>,
+}
+
+impl Visitor {
+    /// Whether this is allowed.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
+/// Where a request comes from. The listener puts it on every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// SHA-256 of a token, so that comparing takes the same time whatever comes, and memory holds no secret.
+type Hash = [u8; 32];
+
+fn hash(token: &[u8]) -> Hash {
+    Sha256::digest(token).into()
+}
+
+/// The tokens that are known, and who has come with one. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Access(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    keys: Vec<(Hash, Visitor)>,
+    failures: Mutex<Failures>,
+    sessions: Mutex<Sessions>,
+}
+
+impl Access {
+    /// The tokens of a config. Where there is no tokens file one is made; where that cannot be, it is logged, and nobody has a
+    /// token of it.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be used.
+    pub fn begin(config: &Http) -> Result<Self, Failure> {
+        let path = tokens_file(config);
+        match make(&path) {
+            Ok(true) => tracing::info!("http: tokens for the operator's page and for agents are in {}", path.display()),
+            Ok(false) => {}
+            Err(error) => tracing::warn!("http: {}: no tokens can be made: {error}", path.display()),
+        }
+        Self::read(config)
+    }
+
+    /// The tokens of a config, as far as there are files.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be used.
+    pub fn read(config: &Http) -> Result<Self, Failure> {
+        let mut entries = tokens::read(&tokens_file(config))?;
+        if !config.token_file.is_empty() {
+            let token = token("http.token_file", &config.token_file)?;
+            entries.push(Entry { name: "token_file".to_owned(), token, scopes: Scope::ALL.into() });
+        }
+        Ok(Self::of(entries))
+    }
+
+    /// These tokens.
+    pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let keys =
+            entries.into_iter().map(|Entry { name, token, scopes }| (hash(token.as_bytes()), Visitor { name, scopes }));
+        Self(Arc::new(Known { keys: keys.collect(), ..Known::default() }))
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.keys.is_empty()
+    }
+
+    /// Whose token this is. It takes the same time whichever it is, and is refused for a while to a peer whose tokens were wrong
+    /// too often.
+    ///
+    /// # Errors
+    /// 401 where it is nobody's, 429 where it was not looked at.
+    pub fn visitor(&self, token: &[u8], peer: IpAddr) -> Result<Visitor, Problem> {
+        let now = boottime();
+        let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seconds) = failures.wait(peer, now) {
+            let detail = "too many wrong tokens came from this address";
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(seconds));
+        }
+        let found = self.find(token);
+        if found.is_none() {
+            failures.count(peer, now);
+            tracing::info!("http: a wrong token from {peer}");
+        }
+        found.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "this token is nobody's"))
+    }
+
+    fn find(&self, token: &[u8]) -> Option<Visitor> {
+        let brought = hash(token);
+        let mut found = u64::MAX;
+        for (n, (known, _)) in (0..).zip(&self.0.keys) {
+            let same: Choice = known.ct_eq(&brought);
+            found.conditional_assign(&n, same);
+        }
+        let (_, visitor) = self.0.keys.get(usize::try_from(found).ok()?)?;
+        Some(visitor.clone())
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
+        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who has this cookie, if it is still good.
+    pub(crate) fn of_cookie(&self, cookie: &[u8]) -> Option<Visitor> {
+        self.sessions().visitor(&hash(cookie), boottime())
+    }
+}
+
+/// Where the tokens of a config are.
+pub fn tokens_file(config: &Http) -> PathBuf {
+    if config.tokens_file.is_empty() {
+        uplink::state_folder().join("tokens.toml")
+    } else {
+        PathBuf::from(&config.tokens_file)
+    }
+}
+
+/// A random text that nobody guesses: 64 hexadecimal digits.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn secret() -> std::io::Result<String> {
+    let mut bytes = [0; 32];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+type Asking = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A layer by which a route asks for a scope.
+pub type Needs = FromFnLayer<fn(State<Scope>, Request, Next) -> Asking, Scope, (State<Scope>, Request)>;
+
+/// Lets only those to a route who may do this: 401 for whoever brings no token, 403 where the token does not allow it.
+pub fn needs(scope: Scope) -> Needs {
+    from_fn_with_state(scope, ask as fn(State<Scope>, Request, Next) -> Asking)
+}
+
+fn ask(State(scope): State<Scope>, request: Request, next: Next) -> Asking {
+    Box::pin(async move {
+        match request.extensions().get::<Visitor>() {
+            Some(visitor) if visitor.may(scope) => next.run(request).await,
+            Some(visitor) => {
+                let detail = format!("the token `{}` does not allow this: it lacks the scope `{scope}`", visitor.name);
+                Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+            }
+            None => Problem::new(StatusCode::UNAUTHORIZED, format!("a token with the scope `{scope}` is asked for"))
+                .into_response(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn entry(name: &str, token: &str, scopes: &[Scope]) -> Entry {
+        Entry { name: name.into(), token: token.into(), scopes: scopes.iter().copied().collect() }
+    }
+
+    #[test]
+    fn each_token_is_found_and_no_other() {
+        let access = Access::of([
+            entry("a", "0123456789abcdef", &[Scope::View]),
+            entry("b", "fedcba9876543210", &[Scope::View, Scope::Command]),
+        ]);
+        let name = |token: &[u8]| access.find(token).map(|visitor| visitor.name);
+        assert_eq!(name(b"0123456789abcdef").as_deref(), Some("a"));
+        assert_eq!(name(b"fedcba9876543210").as_deref(), Some("b"));
+        for wrong in [&b""[..], b"0123456789abcde", b"0123456789abcdef ", b"fedcba9876543211"] {
+            assert_eq!(name(wrong), None);
+        }
+        assert!(access.find(b"fedcba9876543210").unwrap().may(Scope::Command));
+        assert!(!access.find(b"0123456789abcdef").unwrap().may(Scope::Command));
+        assert_eq!(Access::default().find(b""), None);
+    }
+
+    #[test]
+    fn who_guesses_is_made_to_wait() {
+        let access = Access::of([entry("a", "0123456789abcdef", &[])]);
+        let statuses: Vec<u16> = (0..100)
+            .map(|_| access.visitor(b"guess", HERE).map_or_else(|problem| problem.status.as_u16(), |_| 200))
+            .collect();
+        assert_eq!((statuses[0], statuses[99]), (401, 429));
+        // The right one is not told from a wrong one then; another peer is not concerned.
+        let waiting = access.visitor(b"0123456789abcdef", HERE).unwrap_err();
+        assert!(waiting.status == 429 && waiting.retry_after > Some(0), "{waiting:?}");
+        assert!(access.visitor(b"0123456789abcdef", IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))).is_ok());
+    }
+
+    #[test]
+    fn secrets_are_long_and_differ() {
+        let (a, b) = (secret().unwrap(), secret().unwrap());
+        assert!(a.len() == 64 && a != b && a.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn memory_holds_no_token() {
+        let access = Access::of([entry("a", "0123456789abcdef", &[])]);
+        assert!(!format!("{access:?}").contains("0123456789abcdef"));
+    }
+}
