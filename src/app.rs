@@ -67,6 +67,9 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
         .insert_resource(Detectors::new(parts.hearing.choice))
         .insert_resource(parts.hearing.status);
     devices::spawn(app.world_mut(), streams);
+    if !config.speaker.device.is_empty() {
+        devices::spawn_speaker(app.world_mut());
+    }
     if let Some(alone) = parts.remote {
         devices::spawn_remote(app.world_mut(), alone);
     }

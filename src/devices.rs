@@ -25,6 +25,13 @@ const WAITING_SOUND: usize = 100;
 /// Pieces of serial bytes that may wait for a tick.
 const WAITING_SERIAL: usize = 256;
 
+/// Changes of a loudspeaker's link that may wait for a tick.
+#[cfg(feature = "sound")]
+const WAITING_WORDS: usize = 16;
+
+/// What the loudspeaker is called.
+pub const SPEAKER: &str = "speaker";
+
 /// How long devices have to come back when the program ends. What does not is left behind.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -62,8 +69,10 @@ impl Devices {
             inlets.push(inlet);
         }
         #[cfg(feature = "sound")]
-        let voice = loudspeaker(config).map(|(task, voice)| {
-            tasks.push(task);
+        let voice = loudspeaker(config).map(|(driver, voice)| {
+            let (outlet, inlet) = channel(StreamId::SPEAKER, WAITING_WORDS, DropPolicy::KeepOldest, wake.clone());
+            tasks.push(Task { name: SPEAKER.to_owned(), driver, outlet });
+            inlets.push(inlet);
             voice
         });
         let devices = Self {
@@ -102,6 +111,10 @@ pub fn try_out(config: &Config) -> Result<Vec<Tried>, Failure> {
     let mut devices = Vec::new();
     for spec in config.streams().iter().filter(|spec| spec.kind != StreamKind::Truth) {
         devices.push((spec.name.clone(), driver(config, spec, &drive, &start)?));
+    }
+    #[cfg(feature = "sound")]
+    if let Some((driver, _)) = loudspeaker(config) {
+        devices.push((SPEAKER.to_owned(), driver));
     }
     start.now();
     Ok(supervisor::try_out(devices, Duration::from_secs(1), Duration::from_secs(6))?)
@@ -202,16 +215,13 @@ fn v4l2_camera(camera: &crate::config::Camera, address: &str) -> waywarden_syste
     V4l2Camera { address: address.to_owned(), wanted }
 }
 
-/// The loudspeaker, if the config names one. What it says of itself goes to the log alone: it brings no samples, so it is
-/// no stream of a session.
+/// The loudspeaker, if the config names one, and the way to it.
 #[cfg(feature = "sound")]
-fn loudspeaker(config: &Config) -> Option<(Task, Voice)> {
+fn loudspeaker(config: &Config) -> Option<(Arc<dyn Driver>, Voice)> {
     let settings = &config.speaker;
     if settings.device.is_empty() {
         return None;
     }
     let (driver, voice) = speaker(&settings.device, Duration::from_millis(settings.buffer_ms.into()));
-    // Nobody listens at the other end of this channel: it belongs to no stream.
-    let (outlet, _) = channel(StreamId::default(), 1, DropPolicy::KeepNewest, waywarden_systems::ingress::wake().0);
-    Some((Task { name: "speaker".to_owned(), driver: Arc::new(driver), outlet }, voice))
+    Some((Arc::new(driver), voice))
 }

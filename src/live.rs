@@ -101,6 +101,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
     let service = remote::connect(&config, &network, &waker, &mut engines)?;
     let (mut own, mut remote, mut asked) = (vec![StreamId::RECORDER], None, None);
+    own.extend((!config.speaker.device.is_empty()).then_some(StreamId::SPEAKER));
     if let Some(remote::Connected { remote: service, inlet, alone }) = service {
         own.push(inlet.stream);
         inlets.push(inlet);

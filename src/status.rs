@@ -52,7 +52,7 @@ fn missing(numbers: &Numbers, recorded: bool) -> Vec<Value> {
     let lacks = |device: &DeviceReading| match device.kind {
         // It brings no samples.
         "recorder" => recorded && !device.connected,
-        "remote" => !device.connected,
+        "remote" | "speaker" => !device.connected,
         // What is said waits for it: a vehicle out of reach is as ready as any.
         "broker" => false,
         _ => !device.connected || !device.heard,

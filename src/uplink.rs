@@ -132,9 +132,10 @@ pub fn plugin(config: &Config, streams: &[StreamSpec]) -> mqtt::MqttPlugin {
     }
 }
 
-/// Streams by name.
+/// Streams by name, and the loudspeaker, which can be there.
 pub fn names(streams: &[StreamSpec]) -> Vec<(StreamId, String)> {
-    streams.iter().map(|spec| (spec.id, spec.name.clone())).collect()
+    let speaker = StreamId::SPEAKER.own_name().map(|name| (StreamId::SPEAKER, name.to_owned()));
+    streams.iter().map(|spec| (spec.id, spec.name.clone())).chain(speaker).collect()
 }
 
 /// The folder in which the program keeps what outlives it.

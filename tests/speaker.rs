@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::disallowed_methods, reason = "plays a network and a device in real time, with any sine")]
 
+#[path = "support/outcome.rs"]
+mod outcome;
+
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,8 +15,10 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use outcome::{end, send, sessions, start_after, until, waywarden};
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{channel, wake};
 use waywarden_systems::speaker::speaker;
@@ -135,4 +140,30 @@ fn a_voice_is_heard_through_a_device_of_another_rate_and_format() {
     // Somewhere half a second of it is whole, whatever the computer was busy with.
     let half = RATE as usize / 2;
     assert!(sound[begin..].windows(half).step_by(100).any(is_sine), "of {} frames none is the voice", sound.len());
+}
+
+#[test]
+fn a_loudspeaker_has_a_health_like_every_device_and_it_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path();
+    let config = "camera = []\ngps = []\nrange = []\n[speaker]\ndevice = \"out\"\n[segmentation]\nenabled = false\n\
+                  [detection]\nenabled = false\n[http]\nenabled = false\n";
+    std::fs::write(here.join("config.toml"), config).unwrap();
+    let silent = "pcm.null { type null }\n";
+    std::fs::write(here.join("asound.conf"), silent).unwrap();
+    let alsa = format!("export ALSA_CONFIG_PATH={}/asound.conf;", here.display());
+    let mut child = start_after(here, &alsa, &["run", "--config", "config.toml", "--record", "rec"]);
+    let log = || std::fs::read_to_string(here.join("stderr.txt")).unwrap_or_default();
+    let mut said = |words: &str| until(&mut child, words, || log().contains(words).then_some(()));
+    said("speaker: degraded: nobody is heard through it, being tried again: there is no ALSA device out");
+    let device = format!("{silent}pcm.out {{ type null hint {{ show on description \"A test's loudspeaker\" }} }}\n");
+    std::fs::write(here.join("asound.conf"), device).unwrap();
+    said("speaker: active");
+    send(&child, Signal::SIGTERM);
+    end(&mut child, here).done();
+    let session = sessions(&here.join("rec")).pop().unwrap();
+    let session = session.to_str().unwrap();
+    waywarden(here, &["replay", session, "--verify"]).done();
+    let seen = waywarden(here, &["inspect", session, "--json"]).done();
+    assert!(seen.out.contains("\"speaker\""), "{}", seen.out);
 }

@@ -66,6 +66,11 @@ pub struct RangeSensor {
 #[require(Link, Description, Counters, Health)]
 pub struct DriveRecorder;
 
+/// A loudspeaker, through which an operator is heard. It gives no samples: its link says whether it plays.
+#[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[require(Link, Description, Counters, Health)]
+pub struct Loudspeaker;
+
 /// A service that computes models elsewhere. Its link says whether it answers.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[require(Link, Description, Counters, Health)]
@@ -170,6 +175,7 @@ crate::kinds! {
     GpsReceiver => "gps_receiver",
     RangeSensor => "range_sensor",
     DriveRecorder => "drive_recorder",
+    Loudspeaker => "loudspeaker",
     RemoteApi => "remote_api",
     Link => "link",
     Description => "description",

@@ -30,14 +30,17 @@ impl StreamId {
     /// The service that computes models elsewhere: whether it answers.
     pub const REMOTE: StreamId = StreamId(Self::OWN + 5);
 
+    /// The loudspeaker: whether it plays.
+    pub const SPEAKER: StreamId = StreamId(Self::OWN + 6);
+
     /// The name of a stream that is no device of the config; none for those, and for what the app makes.
     pub const fn own_name(self) -> Option<&'static str> {
         match self {
             Self::APP => Some("app"),
             Self::RECORDER => Some("recorder"),
             Self::BROKER => Some("broker"),
-
             Self::REMOTE => Some("remote"),
+            Self::SPEAKER => Some("speaker"),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ impl Plugin for DevicesPlugin {
             .state::<GpsReceiver>()
             .state::<RangeSensor>()
             .state::<DriveRecorder>()
+            .state::<Loudspeaker>()
             .state::<Broker>()
             .state::<Uplink>()
             .state::<RemoteApi>()
@@ -66,6 +67,12 @@ pub fn spawn(world: &mut World, streams: &[StreamSpec]) {
 /// Spawns the service that computes models elsewhere, and `alone` those of these roles.
 pub fn spawn_remote(world: &mut World, alone: impl IntoIterator<Item = JobRole>) {
     world.spawn((StableId::device(StreamId::REMOTE), RemoteApi { alone: alone.into_iter().collect() }));
+    index(world);
+}
+
+/// Spawns the loudspeaker.
+pub fn spawn_speaker(world: &mut World) {
+    world.spawn((StableId::device(StreamId::SPEAKER), Loudspeaker));
     index(world);
 }
 

@@ -86,6 +86,7 @@ type Device<'a> = (
     Option<&'a Uplink>,
     Has<Microphone>,
     Option<&'a RemoteApi>,
+    Has<Loudspeaker>,
     &'a mut Health,
 );
 
@@ -98,8 +99,21 @@ pub fn assess(
     mut notices: MessageWriter<Notice>,
 ) {
     let mut changed = Vec::new();
-    for (id, link, counters, camera, gate, gps, range, recorder, uplink, is_microphone, remote, mut health) in
-        &mut devices
+    for (
+        id,
+        link,
+        counters,
+        camera,
+        gate,
+        gps,
+        range,
+        recorder,
+        uplink,
+        is_microphone,
+        remote,
+        is_speaker,
+        mut health,
+    ) in &mut devices
     {
         let stale_after = match (camera, gps, range) {
             (Some(_), ..) => plugin.camera_stale,
@@ -112,6 +126,7 @@ pub fn assess(
             .map(|_| judge_recorder(link, *switches))
             .or_else(|| uplink.map(|uplink| judge_broker(link, uplink)))
             .or_else(|| remote.map(|remote| judge_remote(link, remote)))
+            .or_else(|| is_speaker.then(|| judge_speaker(link)))
             .or_else(|| (inside && switches.privacy).then(|| (FunctionState::Off, "privacy is on".to_owned())))
             .or_else(|| judge_link(link, counters, &clock, stale_after))
             .or_else(|| gate.and_then(|(gate, _)| judge_frames(gate)))
@@ -175,6 +190,19 @@ fn judge_remote(link: &Link, remote: &RemoteApi) -> (FunctionState, String) {
         LinkState::Connecting => (FunctionState::Standby, "not asked yet".to_owned()),
         LinkState::Connected => (FunctionState::Active, String::new()),
         LinkState::Lost(reason) => (FunctionState::Degraded, format!("left alone for a while{instead}: {reason}")),
+        LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
+        LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
+    }
+}
+
+/// A loudspeaker is given sound, and gives none.
+fn judge_speaker(link: &Link) -> (FunctionState, String) {
+    match &link.state {
+        LinkState::Connecting => (FunctionState::Standby, "being opened".to_owned()),
+        LinkState::Connected => (FunctionState::Active, String::new()),
+        LinkState::Lost(reason) => {
+            (FunctionState::Degraded, format!("nobody is heard through it, being tried again: {reason}"))
+        }
         LinkState::Failed(reason) => (FunctionState::Fault, reason.clone()),
         LinkState::Ended => (FunctionState::Standby, "at its end".to_owned()),
     }
@@ -340,6 +368,28 @@ mod tests {
         for down in [LinkState::Connecting, LinkState::Lost("EIO".to_owned()), LinkState::Failed(String::new())] {
             assert_eq!(fresh(&mut world, 10.1, down), [false; 4]);
         }
+    }
+
+    #[test]
+    fn a_loudspeaker_is_judged_by_its_link_alone() {
+        let mut world = world();
+        world.init_resource::<ModelStatus>();
+        world.init_resource::<Switches>();
+        world.init_resource::<VoiceStatus>();
+        world.init_resource::<Messages<Notice>>();
+        world.resource_mut::<Clock>().now = at(1000.0);
+        let speaker = world.spawn((StableId::device(StreamId::SPEAKER), Loudspeaker)).id();
+        let mut judged = |state: LinkState| {
+            world.get_mut::<Link>(speaker).unwrap().state = state;
+            world.run_system_once(assess).unwrap();
+            world.get::<Health>(speaker).unwrap().clone()
+        };
+        assert_eq!(judged(LinkState::Connecting).state, FunctionState::Standby);
+        assert_eq!(judged(LinkState::Connected), Health { state: FunctionState::Active, reason: String::new() });
+        let lost = judged(LinkState::Lost("no such device".to_owned()));
+        assert_eq!(lost.state, FunctionState::Degraded);
+        assert!(lost.reason.contains("no such device"), "{}", lost.reason);
+        assert_eq!(judged(LinkState::Failed("broken".to_owned())).state, FunctionState::Fault);
     }
 
     #[test]

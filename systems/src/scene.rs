@@ -281,7 +281,7 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
         let device = DeviceScene {
             stream: id.stream,
             name: showing.name(id.stream),
-            health: health.clone(),
+            health: Health::clone(&health),
             link: link.state.clone(),
             description: description.0.clone(),
             received: counters.received,
@@ -316,7 +316,10 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
         distance_m: distances.min_by(f32::total_cmp),
         tracks: sorted(seen.tracks.iter().map(|(id, track)| (*id, track.clone()))),
         alerts: sorted(
-            seen.alerts.iter().filter(|(_, alert)| alert.ended.is_none()).map(|(id, alert)| (*id, alert.clone())),
+            seen.alerts
+                .iter()
+                .filter(|(_, alert)| alert.ended.is_none())
+                .map(|(id, alert)| (*id, Alert::clone(&alert))),
         ),
         functions: seen.functions.clone(),
         speaking: seen.voices.iter().any(|voice| voice.speaking),
@@ -328,7 +331,8 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
 
 /// Root mean square of signed 16 bit samples, in decibels below full scale; not below -96.
 fn level_dbfs(pcm: &[u8]) -> f32 {
-    let squares = pcm.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])).powi(2));
+    let samples = pcm.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])));
+    let squares = samples.map(|sample| sample * sample);
     let mean = squares.sum::<f64>() / (pcm.len() / 2).max(1) as f64;
     (20.0 * libm::log10(libm::sqrt(mean) / f64::from(i16::MAX))).max(-96.0) as f32
 }
@@ -377,7 +381,7 @@ fn remember(
     for (id, health) in
         sorted(seen.devices.iter().filter(|(_, health, ..)| health.is_changed()).map(|of| (*of.0, of.1)))
     {
-        let before = told.health.insert(id.stream, health.clone());
+        let before = told.health.insert(id.stream, Health::clone(&health));
         if before.is_some_and(|before| before.state == health.state) {
             continue;
         }
