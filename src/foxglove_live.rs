@@ -205,7 +205,9 @@ impl Watching {
                 }
             }
             Ok(ClientMessage::Unsubscribe(wanted)) => {
-                wanted.subscription_ids.iter().for_each(|id| drop(self.subscriptions.remove(id)));
+                for id in &wanted.subscription_ids {
+                    self.subscriptions.remove(id);
+                }
             }
             _ => {}
         }

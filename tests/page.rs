@@ -8,16 +8,19 @@
     reason = "a test: what is missing or wrong ends it"
 )]
 
+#[path = "support/client.rs"]
+mod client;
 #[path = "support/outcome.rs"]
 mod outcome;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use client::{get, raw};
 use nix::sys::signal::Signal;
 use outcome::{PATIENCE, send, sessions, start_after, until, wait};
 use serde_json::Value;
@@ -66,7 +69,7 @@ fn installed(folder: &Path) -> Option<PathBuf> {
     }
     let place = folder.join("web");
     std::fs::create_dir_all(&place).unwrap();
-    for file in ["package.json", "package-lock.json", "page.js"] {
+    for file in ["package.json", "package-lock.json", "page.js", "foxglove.js"] {
         std::fs::copy(page_tests().join(file), place.join(file)).unwrap();
     }
     let npm = Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&place).output();
@@ -177,4 +180,49 @@ fn an_operator_sees_the_drive_in_a_browser() {
     });
     let right = right.count();
     assert!(drawn.len() >= 20 && right == drawn.len(), "{right} of {}: {drawn:#?}", drawn.len());
+}
+
+#[test]
+fn foxglove_watches_with_a_token_or_a_ticket() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(web) = installed(dir.path()) else { return };
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    std::fs::write(dir.path().join("config.toml"), format!("{CONFIG}[http]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+    let mut run = drive(dir.path());
+    let token = until(&mut run, "tokens", || token(dir.path()));
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let bearer = format!("Authorization: Bearer {token}");
+    until(&mut run, "a scene", || {
+        let listens = TcpStream::connect(address).is_ok();
+        (listens && get(address, "/api/scene", &[&bearer]).status == 200).then_some(())
+    });
+    let watch = |path: &str, token: &str, seconds: &str| -> Value {
+        let url = format!("ws://127.0.0.1:{port}{path}");
+        let output = Command::new("node").args(["foxglove.js", &url, token, seconds]).current_dir(&web).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    let seen = watch("/foxglove", &token, "12");
+    assert!(seen["server"].as_str().unwrap().starts_with("Waywarden "), "{seen}");
+    for (topic, schema) in [
+        ("/front/image", "foxglove.CompressedImage"),
+        ("/front/lane", "foxglove.ImageAnnotations"),
+        ("/front/obstacles", "foxglove.ImageAnnotations"),
+        ("/gps/fix", "foxglove.LocationFix"),
+        ("/log", "foxglove.Log"),
+    ] {
+        let found = &seen["found"][topic];
+        assert!(found["schema"] == schema && found["encoding"] == "protobuf", "{topic}: {seen}");
+        assert!(found["schema_bytes"].as_u64() > Some(100) && found["messages"].as_u64() > Some(0), "{topic}: {seen}");
+    }
+    let pictures = &seen["found"]["/front/image"];
+    assert!(pictures["messages"].as_u64() > Some(20) && pictures["messages"] == pictures["jpegs"], "{seen}");
+
+    // Foxglove can be told an address and nothing else: one that lets in once.
+    assert!(watch("/foxglove", "", "2")["problem"].as_str().unwrap().contains("401"));
+    let head = format!("POST /foxglove HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n{bearer}");
+    let ticket = raw(address, &head, b"").json()["path"].as_str().unwrap().to_owned();
+    assert!(watch(&ticket, "", "2")["server"].is_string());
+    assert!(watch(&ticket, "", "2")["problem"].as_str().unwrap().contains("401"), "a ticket is good once");
+    send(&run, Signal::SIGTERM);
+    assert!(wait(&mut run, PATIENCE).success());
 }

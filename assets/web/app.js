@@ -20,7 +20,7 @@ let running = null;
 let newest = null;
 let boot = "";
 
-const stage = new Stage({ changed: show, told: message => { if (message.text) say(byId("said"), message.text); } });
+const stage = new Stage({ changed: show, told: message => { if (message.talk) talk.hear(message.talk); } });
 const talk = new Talk(stage);
 
 function link(state, text) {
@@ -33,6 +33,8 @@ function show() {
   const listen = byId("listen");
   listen.hidden = !stage.session?.stream.getAudioTracks().length;
   mark(listen, "aria-pressed", !stage.video.muted);
+  byId("again").hidden = !stage.sent;
+  if (stage.trouble) say(byId("said"), `No live video: ${stage.trouble}`);
 }
 
 function switches(report) {
@@ -241,6 +243,20 @@ byId("full").addEventListener("click", () => {
   else byId("stage").requestFullscreen?.().catch(() => {});
 });
 byId("full").hidden = !document.fullscreenEnabled;
+
+byId("again").addEventListener("click", () => stage.follow());
+
+// Foxglove can be told an address and nothing else: it gets one that lets in once.
+byId("foxglove").addEventListener("click", async () => {
+  try {
+    const { path, seconds } = await json("/foxglove", { method: "POST" });
+    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
+    await navigator.clipboard?.writeText(address).catch(() => {});
+    say(byId("said"), `For Foxglove, within ${seconds} s, once: ${address}`);
+  } catch (error) {
+    say(byId("said"), `No address for Foxglove: ${error.message}`);
+  }
+});
 
 byId("sessions-again").addEventListener("click", () => sessions());
 

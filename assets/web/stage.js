@@ -110,6 +110,7 @@ export class Stage {
   // Shows the chosen camera, in the best way there is.
   async follow() {
     this.drop();
+    this.sent = false;
     if (!this.camera) return;
     const leave = this.following = new AbortController();
     this.leaving.signal.addEventListener("abort", () => leave.abort(), { once: true });
@@ -123,11 +124,13 @@ export class Stage {
         await over;
       } catch (error) {
         // A server without WebRTC is not asked again.
-        if (error instanceof Refused && [404, 405, 501].includes(error.status)) return;
+        if (error instanceof Refused && error.status === 404 && error.message === "there is nothing here") return;
         this.trouble = error instanceof Refused ? error.message : "";
       }
       this.session = null;
       this.changed();
+      // Whoever was sent away does not come back by himself: another one may be watching.
+      if (this.sent) return;
       await sleep(pause, signal);
       pause = Math.min(2 * pause, AGAIN_MS[1]);
     }
@@ -136,7 +139,12 @@ export class Stage {
   // Resolves when live video is there, with a promise of its end.
   async live(signal) {
     let lost;
-    const over = new Promise(resolve => { lost = why => { this.trouble = why; resolve(); }; });
+    const over = new Promise(resolve => {
+      lost = (why, sent) => {
+        Object.assign(this, { trouble: why, sent });
+        resolve();
+      };
+    });
     const session = await Whep.begin(this.camera, {
       talk: this.visitor.scopes.includes("talk"),
       told: message => this.message(message),
@@ -149,7 +157,7 @@ export class Stage {
     }
     signal.addEventListener("abort", () => { session.end(); lost(""); }, { once: true });
     this.session = session;
-    this.trouble = "";
+    Object.assign(this, { trouble: "", sent: false });
     this.video.srcObject = session.stream;
     this.video.play().catch(() => {});
     this.watchVideo(session);

@@ -42,11 +42,17 @@ export class Talk {
     return this.refused || "";
   }
 
+  // What the vehicle says of this voice.
+  hear({ heard }) {
+    this.heard = heard;
+    this.stage.changed();
+  }
+
   show(visitor) {
     const why = this.why(visitor);
     // What was refused once may be tried again.
     this.button.disabled = why !== "" && why !== this.refused;
-    say(byId("talk-note"), why || (this.held ? "You are heard in the vehicle." : "Hold the button or the space bar."));
+    say(byId("talk-note"), why || (!this.held ? "Hold the button or the space bar." : this.heard ? "You are heard in the vehicle." : "Not heard yet…"));
     say(byId("talk-text"), this.held ? "Talking…" : "Hold to talk");
     mark(this.button, "aria-pressed", Boolean(this.held));
   }
@@ -74,6 +80,7 @@ export class Talk {
   async release() {
     if (!this.held) return;
     this.held = null;
+    this.heard = false;
     await this.speaking?.speak(null).catch(() => {});
     clearTimeout(this.quiet);
     this.quiet = setTimeout(() => {

@@ -25,7 +25,13 @@ export class Whep {
     // Who may talk has a place for his voice from the start; until he talks nothing is sent.
     this.audio = peer.addTransceiver("audio", { direction: talk ? "sendrecv" : "recvonly" });
     const data = peer.createDataChannel("scene", { ordered: false, maxRetransmits: 0 });
-    data.onmessage = event => { if (!this.over) told(JSON.parse(event.data)); };
+    data.onmessage = event => {
+      if (this.over) return;
+      const message = JSON.parse(event.data);
+      // The vehicle says why it hangs up: somebody else watches now, nobody may.
+      if (message.ended) this.lose(why => lost(why, true), message.ended);
+      else told(message);
+    };
     this.stream = new MediaStream();
     peer.ontrack = event => {
       this.stream.addTrack(event.track);
