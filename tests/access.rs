@@ -128,8 +128,9 @@ fn a_run_makes_tokens_and_lets_in_who_has_one_for_what_it_allows() {
     {
         let refused = get(address, path, &[]);
         assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")), "{path}");
-        assert_eq!(get(address, path, &[&bearer("0123456789abcdef")]).status, 401, "{path}");
-        assert_eq!(get(address, path, &["Authorization: Basic YTpi"]).status, 401, "{path}");
+    }
+    for wrong in [&bearer("0123456789abcdef"), "Authorization: Basic YTpi"] {
+        assert_eq!(get(address, "/api/scene", &[wrong]).status, 401, "{wrong}");
     }
     let scene = get(address, "/api/scene", &[&agent]);
     assert_eq!((scene.status, scene.json()["devices"][0]["name"].as_str()), (200, Some("front")), "{scene:?}");
@@ -269,10 +270,8 @@ fn a_cookie_stands_in_for_a_token_where_the_own_page_asks() {
 }
 
 #[test]
-fn who_guesses_has_to_wait_and_large_bodies_are_not_read() {
+fn who_guesses_has_to_wait() {
     let (_network, address) = served(anywhere());
-    let big = ask(address, "POST", "/session", &[&bearer("all-0123456789abcdef")], &"a".repeat(200_000));
-    assert!([200, 413].contains(&big.status), "{big:?}");
     let statuses: Vec<u16> =
         (0..20).map(|n| get(address, "/view", &[&bearer(&format!("guess-{n}-0123456789"))]).status).collect();
     assert_eq!((statuses[0], statuses[19]), (401, 429), "{statuses:?}");

@@ -24,7 +24,6 @@ use client::{get, raw};
 use nix::sys::signal::Signal;
 use outcome::{PATIENCE, send, sessions, start_after, until, wait};
 use serde_json::Value;
-use waywarden_components::prelude::*;
 use waywarden_systems::session::Findings;
 
 /// The longest time that the browser takes for all of it.

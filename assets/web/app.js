@@ -64,7 +64,7 @@ function hear(report) {
   const when = report.utc ? new Date(report.utc) : null;
   say(byId("clock"), when ? when.toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" }) : "date unknown");
   if (when) byId("clock").dateTime = report.utc;
-  if (troubled) link("care", troubled === 1 ? "Live, 1 device needs attention" : `Live, ${troubled} devices need attention`);
+  if (troubled) link("care", troubled === 1 ? "Live, 1 thing needs attention" : `Live, ${troubled} things need attention`);
   else link("good", "Live");
   document.body.dataset.state = troubled ? "degraded" : "live";
 }

@@ -52,7 +52,7 @@ function list(target, items) {
 
 let told = "";
 
-// Whether anything needs attention: how many devices and functions.
+// How many devices and functions need attention.
 export function health(report) {
   const functions = Object.entries(report.functions).map(([name, how]) => [name.replaceAll("_", " "), how]);
   const devices = report.devices.map(device => [device.name, { state: device.state, reason: device.reason }]);
@@ -62,7 +62,7 @@ export function health(report) {
     list(byId("devices"), devices);
     list(byId("functions"), functions);
   }
-  return devices.filter(([, how]) => ["degraded", "fault"].includes(how.state)).length;
+  return [...devices, ...functions].filter(([, how]) => ["degraded", "fault"].includes(how.state)).length;
 }
 
 let alarms = "";

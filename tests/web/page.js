@@ -100,9 +100,11 @@ const [download] = await Promise.all([page.waitForEvent("download", PATIENCE), p
 await download.saveAs(join(folder, "snapshot.jpg"));
 
 // A drive has a report, which asks this server for nothing.
+await page.click("#sessions-again");
 await page.locator("#sessions tbody button").first().click(PATIENCE);
 const link = page.locator("#sessions tbody a").first();
-await link.waitFor(PATIENCE);
+// It is made by a thread that stands back behind everything else on this computer.
+await link.waitFor({ timeout: 300_000 });
 const [report] = await Promise.all([browser.waitForEvent("page", PATIENCE), link.click()]);
 await report.waitForFunction(() => document.querySelector("#verdict")?.textContent.length > 30 || document.querySelectorAll("section").length > 2, null, PATIENCE);
 tell("report", [await report.title(), await report.evaluate(() => window.origin)]);
