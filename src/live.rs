@@ -37,6 +37,8 @@ use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
+#[cfg(feature = "webrtc")]
+use crate::{operators, whep};
 use crate::{access, app, drive, orders, remote, session_info, signals, status};
 
 /// What to run.
@@ -108,6 +110,12 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
     let mut info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
     info.voice = hearing.describe();
+    #[cfg(feature = "webrtc")]
+    let operators = config.webrtc.enabled.then(|| {
+        let (outlet, inlet) = operators::door(&waker);
+        inlets.push(inlet);
+        outlet
+    });
     let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker)?.map(|(uplink, inlet)| {
         own.push(inlet.stream);
         inlets.push(inlet);
@@ -176,7 +184,18 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
-    listen(&config, observed, &network, (&control, &showing))?;
+    #[cfg(feature = "webrtc")]
+    let hub = operators.map(|outlet| operators::serve(&config, &streams, &network, outlet, (&showing, &devices)));
+    #[cfg(feature = "webrtc")]
+    let hub = hub.transpose()?.map(|(hub, world)| {
+        app.insert_resource(world);
+        hub
+    });
+    #[cfg(feature = "webrtc")]
+    let more_routes = hub.clone().map(whep::routes).unwrap_or_default();
+    #[cfg(not(feature = "webrtc"))]
+    let more_routes = axum::Router::new();
+    listen(&config, observed, &network, (&control, &showing), more_routes)?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -193,6 +212,10 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
+    #[cfg(feature = "webrtc")]
+    if let Some(hub) = hub {
+        hub.stop();
+    }
     if let Some(uplink) = uplink {
         uplink.stop();
     }
@@ -230,6 +253,7 @@ fn listen(
     observed: Observed,
     network: &Network,
     (control, showing): (&Control, &Showing),
+    more: axum::Router,
 ) -> Result<(), Failure> {
     if !config.http.enabled {
         return Ok(());
@@ -238,7 +262,7 @@ fn listen(
     let server = Server::new(&config.http, access.clone())?;
     let observed = Observed { connections: server.connections.clone(), ..observed };
     let orders = Orders::new(control.clone(), showing.clone());
-    let routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders));
+    let routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders)).merge(more);
     let control = control.clone();
     let say = move |level, text| {
         // One that is lost for want of room is in the log.

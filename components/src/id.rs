@@ -30,6 +30,9 @@ impl StreamId {
     /// The service that computes models elsewhere: whether it answers.
     pub const REMOTE: StreamId = StreamId(Self::OWN + 5);
 
+    /// People and programs that watch over WebRTC.
+    pub const OPERATORS: StreamId = StreamId(Self::OWN + 6);
+
     /// The name of a stream that is no device of the config; none for those, and for what the app makes.
     pub const fn own_name(self) -> Option<&'static str> {
         match self {
@@ -38,6 +41,7 @@ impl StreamId {
             Self::BROKER => Some("broker"),
 
             Self::REMOTE => Some("remote"),
+            Self::OPERATORS => Some("operators"),
             _ => None,
         }
     }
