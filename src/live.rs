@@ -37,9 +37,9 @@ use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
+use crate::{access, app, drive, orders, remote, session_info, signals, status};
 #[cfg(feature = "webrtc")]
 use crate::{operators, whep};
-use crate::{access, app, drive, orders, remote, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -116,7 +116,11 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         inlets.push(inlet);
         outlet
     });
-    let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker)?.map(|(uplink, inlet)| {
+    #[cfg(feature = "webrtc")]
+    let (aside, called) = operators::calls::line(&config).unzip();
+    #[cfg(not(feature = "webrtc"))]
+    let aside = None;
+    let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker, aside)?.map(|(uplink, inlet)| {
         own.push(inlet.stream);
         inlets.push(inlet);
         uplink
@@ -191,6 +195,10 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         app.insert_resource(world);
         hub
     });
+    #[cfg(feature = "webrtc")]
+    if let (Some(hub), Some(called), Some(uplink)) = (&hub, called, &uplink) {
+        network.handle()?.spawn(operators::calls::answer(called, hub.clone(), uplink.outbox().clone()));
+    }
     #[cfg(feature = "webrtc")]
     let more_routes = hub.clone().map(whep::routes).unwrap_or_default();
     #[cfg(not(feature = "webrtc"))]

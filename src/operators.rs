@@ -1,5 +1,7 @@
 //! Operators who watch over WebRTC, by the config: what their connections are made with.
 
+pub mod calls;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 

@@ -20,6 +20,8 @@ pub struct WebRtc {
     pub offer_s: u32,
     /// Whether they hear the microphone, if there is one.
     pub audio: bool,
+    /// Whether offers are taken over the broker, too: from whoever may publish there.
+    pub mqtt: bool,
     /// Bits a second of pictures at most, in thousands.
     pub max_kbps: u32,
     /// Pictures a second at most.
@@ -43,6 +45,7 @@ impl Default for WebRtc {
             sessions: 4,
             offer_s: 10,
             audio: true,
+            mqtt: false,
             max_kbps: 2500,
             max_fps: 30.0,
             max_height: 720,

@@ -316,7 +316,10 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
         distance_m: distances.min_by(f32::total_cmp),
         tracks: sorted(seen.tracks.iter().map(|(id, track)| (*id, track.clone()))),
         alerts: sorted(
-            seen.alerts.iter().filter(|(_, alert)| alert.ended.is_none()).map(|(id, alert)| (*id, Alert::clone(&alert))),
+            seen.alerts
+                .iter()
+                .filter(|(_, alert)| alert.ended.is_none())
+                .map(|(id, alert)| (*id, Alert::clone(&alert))),
         ),
         functions: seen.functions.clone(),
         speaking: seen.voices.iter().any(|voice| voice.speaking),

@@ -4,6 +4,7 @@
 //! ([`negotiate`]), from what came through the door: offers, connections, links, voices. The orders leave by [`send`]. Sockets,
 //! encoders and packets are outside, in [`hub`] and below: they are not there in a replay, which decides the same.
 
+pub mod call;
 pub mod negotiate;
 pub mod offer;
 pub mod send;

@@ -88,6 +88,9 @@ async def main():
             sdp = peer.localDescription.sdp.encode()
             status, state["place"], answer = await asyncio.to_thread(ask, "POST", "/whep", sdp)
             return {"status": status, "place": state["place"], "sdp": answer}
+        if order["do"] == "offer":
+            await peer.setLocalDescription(await peer.createOffer())
+            return {"sdp": peer.localDescription.sdp}
         if order["do"] == "answer":
             await peer.setRemoteDescription(RTCSessionDescription(order["sdp"], "answer"))
         elif order["do"] == "stats":

@@ -22,7 +22,7 @@ fn watching(run: &mut Run) -> Option<(Puppet, Proxy)> {
 }
 
 /// What was seen in so many seconds: what grew in the browser's figures, and how late pictures were.
-fn observe(browser: &mut Puppet, what: &str, seconds: u64) -> (impl Fn(&str) -> f64, Value) {
+fn observe(browser: &mut Puppet, what: &str, seconds: u64) -> (impl Fn(&str) -> f64 + use<>, Value) {
     browser.told("latencies");
     let first = browser.told("stats");
     pause(Duration::from_secs(seconds));

@@ -282,17 +282,16 @@ impl Hub {
         let (sink, pictures) = mpsc::channel(WAITING.0);
         let (sound, heard) = mpsc::channel(WAITING.1);
         let (data, told) = mpsc::channel(WAITING.2);
-        {
-            let mut inside = self.inside();
-            // Somebody may have taken its place meanwhile.
-            let Some(entry) = inside.entries.get_mut(&number) else {
-                return Err(Refusal::Refused("somebody else watches instead".to_owned()));
-            };
+        let wanted = self.settle(number, |entry| {
             entry.camera = camera.filter(|_| wants.video);
             entry.commands = Some(commands);
             entry.sound = wants.audio.then_some(sound);
             entry.data = wants.data.then_some(data);
             entry.gauges = opened.gauges.clone();
+        });
+        if !wanted {
+            opened.abandon().await;
+            return Err(Refusal::Refused("somebody else watches instead".to_owned()));
         }
         let ends = Ends { commands: commanded, pictures, sound: heard, data: told, sink };
         let hub = self.clone();
@@ -303,6 +302,11 @@ impl Hub {
             hub.say(number, OperatorEvent::Gone(why));
         });
         Ok(Answered { id, sdp: answer })
+    }
+
+    /// Completes a session, unless somebody has taken its place meanwhile.
+    fn settle(&self, number: u64, complete: impl FnOnce(&mut Entry)) -> bool {
+        self.inside().entries.get_mut(&number).map(complete).is_some()
     }
 
     /// Adds addresses at which the other end can be reached.

@@ -110,11 +110,20 @@ pub(in super::super) struct Opened {
     pub(super) number: u64,
     pub(super) connection: Arc<dyn PeerConnection>,
     pub(super) events: Receiver<Event>,
+    /// What happened before there was an answer.
+    pub(super) early: Vec<Event>,
     pub(super) video: Option<Outgoing>,
     pub(super) sound: Option<Outgoing>,
     pub(super) talk: bool,
     pub(in super::super) gauges: Arc<Gauges>,
     pub(in super::super) answer: String,
+}
+
+impl Opened {
+    /// Nobody wants it any more.
+    pub(in super::super) async fn abandon(self) {
+        let _ = self.connection.close().await;
+    }
 }
 
 /// A stream that leaves.
@@ -298,11 +307,13 @@ async fn answer(
     let mut sound = if setup.wants.audio { Some(add(RtpCodecKind::Audio, opus(), false).await?) } else { None };
     let answer = connection.create_answer(None).await.map_err(|error| OpenError::offer(&error))?;
     connection.set_local_description(answer).await.map_err(|error| OpenError::offer(&error))?;
+    let mut early = Vec::new();
     let gathered = async {
         while let Some(event) = events.recv().await {
             if matches!(event, Event::Gathered) {
                 break;
             }
+            early.push(event);
         }
     };
     let _ = tokio::time::timeout(GATHERING, gathered).await;
@@ -323,6 +334,7 @@ async fn answer(
         number: setup.number,
         connection: connection.clone(),
         events,
+        early,
         video: video.map(|(_, outgoing)| outgoing),
         sound: sound.map(|(_, outgoing)| outgoing),
         talk: setup.wants.talk,

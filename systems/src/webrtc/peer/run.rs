@@ -103,6 +103,11 @@ impl Running {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut looks, mut sent) = (0u32, 0);
         let gauges = self.opened.gauges.clone();
+        for event in std::mem::take(&mut self.opened.early) {
+            if let Some(why) = self.happened(event, ends).await {
+                return why;
+            }
+        }
         loop {
             tokio::select! {
                 biased;
