@@ -27,6 +27,7 @@ use waywarden_systems::tick::{Stages, TickPlugin};
 use waywarden_systems::voice::endpoint::VoiceSettings;
 use waywarden_systems::voice::{Detectors, VoicePlugin};
 use waywarden_systems::warnings::WarningPlugin;
+use waywarden_systems::webrtc::WebRtcPlugin;
 
 use crate::config::{Config, DetectionCrop, LaneFallback};
 use crate::hearing::Hearing;
@@ -60,7 +61,7 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     app.add_plugins((EgoPlugin, warnings(config)));
     app.add_plugins((health(config, streams), SettingsPlugin { apply: apply(streams) }));
     let commands = CommandPlugin { names: uplink::names(streams), telemetry: publish::STREAMS.to_vec() };
-    app.add_plugins((commands, uplink::plugin(config, streams)));
+    app.add_plugins((commands, uplink::plugin(config, streams), webrtc(config, streams)));
     app.insert_resource(Door { source: parts.source, arrivals: parts.arrivals })
         .insert_resource(parts.runner)
         .insert_resource(parts.models)
@@ -119,6 +120,20 @@ fn warnings(config: &Config) -> WarningPlugin {
         lanes: config.segmentation.enabled,
         detection: config.detection.enabled,
         classical: classical_lanes(config),
+    }
+}
+
+fn webrtc(config: &Config, streams: &[StreamSpec]) -> WebRtcPlugin {
+    let webrtc = &config.webrtc;
+    WebRtcPlugin {
+        enabled: webrtc.enabled,
+        sessions: webrtc.sessions as usize,
+        offer: Duration::from_secs(webrtc.offer_s.into()),
+        audio: webrtc.audio && !config.microphone.is_empty(),
+        loudspeaker: !config.speaker.device.is_empty(),
+        // The loudspeaker's own queue, and how long it sounds on in a vehicle.
+        tail: Duration::from_millis(u64::from(config.speaker.buffer_ms) + 400),
+        names: uplink::names(streams),
     }
 }
 

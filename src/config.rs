@@ -23,6 +23,7 @@ mod problem;
 pub mod scenario;
 mod sections;
 mod simulation;
+mod webrtc;
 
 pub use devices::{Camera, CameraFormat, DeviceSource, Gps, Microphone, Range};
 pub use limits::{LIMITS, Limit};
@@ -34,6 +35,7 @@ pub use sections::{
     Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
 };
 pub use simulation::{Perceive, Pictures, Simulation};
+pub use webrtc::WebRtc;
 
 /// The largest config file that is read, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -97,6 +99,8 @@ pub struct Config {
     pub http: Http,
     /// What agents may ask.
     pub mcp: Mcp,
+    /// Live video, sound and voice.
+    pub webrtc: WebRtc,
     /// What is said while it runs.
     pub log: Log,
 }
@@ -157,6 +161,7 @@ impl Default for Config {
             remote: Remote::default(),
             http: Http::default(),
             mcp: Mcp::default(),
+            webrtc: WebRtc::default(),
             log: Log::default(),
         }
     }

@@ -54,6 +54,8 @@ pub mod mcp;
 pub mod metrics;
 #[cfg(not(fuzzing))]
 pub mod network;
+#[cfg(all(feature = "webrtc", not(fuzzing)))]
+pub mod operators;
 #[cfg(not(fuzzing))]
 pub mod orders;
 #[cfg(not(fuzzing))]
@@ -86,6 +88,8 @@ pub mod status;
 pub mod systemd;
 #[cfg(not(fuzzing))]
 pub mod uplink;
+#[cfg(all(feature = "webrtc", not(fuzzing)))]
+pub mod whep;
 
 /// The worked example of the architecture page is compiled and run with the documentation's tests.
 #[cfg(doctest)]

@@ -40,6 +40,8 @@ use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
 use crate::{access, app, drive, foxglove_live, orders, page, remote, session_info, signals, status};
+#[cfg(feature = "webrtc")]
+use crate::{operators, whep};
 
 /// What to run.
 pub struct LiveRun {
@@ -113,7 +115,17 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     info.voice = hearing.describe();
     let run = info.session_id.clone();
     let archive = Archive::new(session.as_deref(), uplink::state_folder().join("reports"));
-    let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker)?.map(|(uplink, inlet)| {
+    #[cfg(feature = "webrtc")]
+    let operators = config.webrtc.enabled.then(|| {
+        let (outlet, inlet) = operators::door(&waker);
+        inlets.push(inlet);
+        outlet
+    });
+    #[cfg(feature = "webrtc")]
+    let (aside, called) = operators::calls::line(&config).unzip();
+    #[cfg(not(feature = "webrtc"))]
+    let aside = None;
+    let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker, aside)?.map(|(uplink, inlet)| {
         own.push(inlet.stream);
         inlets.push(inlet);
         uplink
@@ -182,11 +194,26 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
+    #[cfg(feature = "webrtc")]
+    let hub = operators.map(|outlet| operators::serve(&config, &streams, &network, outlet, (&showing, &devices)));
+    #[cfg(feature = "webrtc")]
+    let hub = hub.transpose()?.map(|(hub, world)| {
+        app.insert_resource(world);
+        hub
+    });
+    #[cfg(feature = "webrtc")]
+    if let (Some(hub), Some(called), Some(uplink)) = (&hub, called, &uplink) {
+        network.handle()?.spawn(operators::calls::answer(called, hub.clone(), uplink.outbox().clone()));
+    }
+    #[cfg(feature = "webrtc")]
+    let more = hub.clone().map(whep::routes).unwrap_or_default();
+    #[cfg(not(feature = "webrtc"))]
+    let more = axum::Router::new();
     listen(
         &config,
         observed,
         &network,
-        Shown { control: &control, showing: &showing, archive, run, session: recorded },
+        Shown { control: &control, showing: &showing, archive, run, session: recorded, more },
     )?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
@@ -204,6 +231,10 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     pools::start(Pools { compute, jobs, live: true, realtime });
     let ran = drive_until_end(&mut app, duration, show);
     devices.stop();
+    #[cfg(feature = "webrtc")]
+    if let Some(hub) = hub {
+        hub.stop();
+    }
     if let Some(uplink) = uplink {
         uplink.stop();
     }
@@ -243,6 +274,8 @@ struct Shown<'a> {
     run: String,
     /// Where it is recorded, if it is.
     session: Option<PathBuf>,
+    /// Routes of operators.
+    more: axum::Router,
 }
 
 /// Lets whoever has a token see this run and give it commands, and whoever looks after it ask how it is, if the config does. What
@@ -251,7 +284,7 @@ fn listen(config: &Config, observed: Observed, network: &Network, shown: Shown<'
     if !config.http.enabled {
         return Ok(());
     }
-    let Shown { control, showing, archive, run, session } = shown;
+    let Shown { control, showing, archive, run, session, more } = shown;
     let access = Access::begin(&config.http)?;
     let server = Server::new(&config.http, access.clone())?.open(page::paths()).tickets([foxglove_live::PATH]);
     let observed = Observed { connections: server.connections.clone(), ..observed };
@@ -262,7 +295,8 @@ fn listen(config: &Config, observed: Observed, network: &Network, shown: Shown<'
         .merge(access::routes(access.clone(), about))
         .merge(orders::routes(orders.clone()))
         .merge(page::routes(showing.clone(), archive))
-        .merge(foxglove_live::routes(showing.clone(), access.clone(), &config.streams(), &vehicle));
+        .merge(foxglove_live::routes(showing.clone(), access.clone(), &config.streams(), &vehicle))
+        .merge(more);
     if config.mcp.enabled {
         routes =
             routes.merge(mcp::routes(agents(config, orders, (control, showing), session.as_deref()), &config.http));

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use waywarden_components::prelude::*;
 use waywarden_systems::commands::parse;
 use waywarden_systems::ingress::{Inlet, Wake, channel};
-use waywarden_systems::mqtt::link::{BrokerLink, LinkSettings};
+use waywarden_systems::mqtt::link::{Aside, BrokerLink, LinkSettings};
 use waywarden_systems::mqtt::outbox::Outbox;
 use waywarden_systems::mqtt::seen::Seen;
 use waywarden_systems::mqtt::spool::{Spool, SpoolSettings};
@@ -44,7 +44,8 @@ pub struct RunningUplink {
 }
 
 impl Uplink {
-    /// What the config says of a broker, if it does, and where it is heard. `run` names this run: that of its session.
+    /// What the config says of a broker, if it does, and where it is heard. `run` names this run: that of its session. What
+    /// comes on the topics `aside` goes there.
     ///
     /// # Errors
     /// When a file that it names cannot be read, or another program has the folder in which messages wait.
@@ -54,6 +55,7 @@ impl Uplink {
         run: &str,
         network: &Network,
         wake: &Wake,
+        aside: Option<(&'static [&'static str], Aside)>,
     ) -> Result<Option<(Self, Inlet)>, Failure> {
         let mqtt = &config.mqtt;
         let Some(address) = Address::parse(&mqtt.broker) else { return Ok(None) };
@@ -72,7 +74,10 @@ impl Uplink {
         let (outlet, inlet) = channel(StreamId::BROKER, WAITING, DropPolicy::KeepOldest, wake.clone());
         let seen = Seen::open(&folder.join("commands.db"));
         let seen = seen.inspect_err(|error| tracing::error!("commands are not remembered over restarts: {error}")).ok();
-        let link = BrokerLink::new(link(mqtt, address, streams)?, outbox.clone(), network.handle()?, seen);
+        let mut link = BrokerLink::new(link(mqtt, address, streams)?, outbox.clone(), network.handle()?, seen);
+        if let Some((topics, aside)) = aside {
+            link = link.with_aside(topics, aside);
+        }
         let task = Task { name: "broker".to_owned(), driver: Arc::new(link), outlet };
         let settings = SupervisorSettings {
             backoff_min: Duration::from_millis(200),

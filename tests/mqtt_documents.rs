@@ -62,6 +62,14 @@ that there are not on `cmd/unknown/ack`.
 mosquitto_pub -t waywarden/van-1/cmd/snapshot -q 1 -m '{\"id\": \"7f3a\", \"expires_at\": \"2026-11-23T12:00:00Z\"}'
 ```
 
+## Live video
+
+A vehicle that can only dial out is watched by offers over the broker, where `webrtc.mqtt` says so: whoever may publish below
+`webrtc/` may watch and talk then. An offer is sent to `webrtc/<session>/offer` and answered on `webrtc/<session>/answer`, with
+all addresses of the vehicle. Addresses of the other end that come later go to `webrtc/<session>/candidates`, as a fragment of
+SDP (RFC 8840); anything to `webrtc/<session>/end` ends the session. Retained messages, offers that have expired, and all offers
+where the vehicle does not know the date, are not taken.
+
 ## Others
 
 `mqtt.home_assistant` has the vehicle appear in Home Assistant by itself, `mqtt.owntracks` has its positions sent as OwnTracks

@@ -144,6 +144,7 @@ fn assert_same_counts(read: &Value, inspected: &Value) {
         "broker" => 32_772,
         "remote" => 32_773,
         "speaker" => 32_774,
+        "operators" => 32_775,
         _ => 0,
     };
     let number =

@@ -33,6 +33,9 @@ impl StreamId {
     /// The loudspeaker: whether it plays.
     pub const SPEAKER: StreamId = StreamId(Self::OWN + 6);
 
+    /// People and programs that watch over WebRTC.
+    pub const OPERATORS: StreamId = StreamId(Self::OWN + 7);
+
     /// The name of a stream that is no device of the config; none for those, and for what the app makes.
     pub const fn own_name(self) -> Option<&'static str> {
         match self {
@@ -41,6 +44,7 @@ impl StreamId {
             Self::BROKER => Some("broker"),
             Self::REMOTE => Some("remote"),
             Self::SPEAKER => Some("speaker"),
+            Self::OPERATORS => Some("operators"),
             _ => None,
         }
     }

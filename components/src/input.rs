@@ -13,6 +13,7 @@ use crate::device::{CameraRole, LinkState};
 use crate::geometry::CameraGeometry;
 use crate::id::{StableId, StreamId};
 use crate::job::{JobId, JobOutput};
+use crate::operator::OperatorSaid;
 use crate::outcome::Notice;
 use crate::position::GpsProtocol;
 use crate::range::RangeProtocol;
@@ -161,6 +162,8 @@ pub enum Payload {
     Uplink(Uplink),
     /// What has come of a deed.
     DeedDone(DeedDone),
+    /// What has come of somebody who watches, or wants to.
+    Operator(OperatorSaid),
     /// The switches as the run before this one left them.
     Switches(Switches),
     /// The config was read anew: all of it, as TOML.
@@ -205,6 +208,7 @@ impl Payload {
             Self::Message(_) => "message",
             Self::Uplink(_) => "uplink",
             Self::DeedDone(_) => "deed_done",
+            Self::Operator(_) => "operator",
             Self::Switches(_) => "switches",
             Self::Config(_) => "config",
             Self::Notice(_) => "notice",

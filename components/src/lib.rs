@@ -20,6 +20,7 @@ pub mod job;
 pub mod kind;
 pub mod lanes;
 pub mod motion;
+pub mod operator;
 pub mod outcome;
 pub mod perception;
 pub mod phase;
@@ -42,6 +43,7 @@ pub mod prelude {
     pub use crate::kind::Kind;
     pub use crate::lanes::*;
     pub use crate::motion::*;
+    pub use crate::operator::*;
     pub use crate::outcome::*;
     pub use crate::perception::*;
     pub use crate::phase::*;

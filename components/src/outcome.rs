@@ -133,17 +133,6 @@ pub struct Alert {
     pub ended: Option<Mono>,
 }
 
-/// A person or program that watches or talks.
-#[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OperatorSession {
-    /// When it began.
-    pub started: Mono,
-    /// When it was last heard of.
-    pub last_heard: Mono,
-    /// Whether the operator's voice may come out of the vehicle's loudspeaker.
-    pub may_talk: bool,
-}
-
 /// How serious a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -170,6 +159,5 @@ pub struct Notice {
 crate::kinds! {
     Track => "track",
     Alert => "alert",
-    OperatorSession => "operator_session",
     Notice => "notice",
 }

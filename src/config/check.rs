@@ -39,6 +39,7 @@ pub(super) fn violations(config: &Config, relations: bool) -> Vec<Violation> {
     check_scenario(config, &mut found);
     super::mqtt::check(&config.mqtt, &mut found);
     network::check(config, &mut found);
+    super::webrtc::check(&config.webrtc, &mut found);
     if relations && found.is_empty() {
         check_relations(config, &mut found);
         super::simulation::check(config, &mut found);

@@ -222,7 +222,7 @@ fn check_http(http: &Http, found: &mut Vec<Violation>) {
 }
 
 /// Whether `text` is a host, with a port or without.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         // The colons of an IPv6 address stand in brackets.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),

@@ -31,7 +31,6 @@ impl Plugin for DevicesPlugin {
             .state::<Health>()
             .state::<Track>()
             .state::<Alert>()
-            .state::<OperatorSession>()
             .tick_message::<Notice>();
     }
 }

@@ -44,5 +44,6 @@ pub mod supervisor;
 pub mod tick;
 pub mod voice;
 pub mod warnings;
+pub mod webrtc;
 
 pub use waywarden_perception::road_plane;

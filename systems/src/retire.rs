@@ -22,12 +22,14 @@ pub fn retire(
     samples: &mut QueryState<(Entity, &StableId), With<Stamp>>,
     tracks: &mut QueryState<(Entity, &Track)>,
     alerts: &mut QueryState<(Entity, &Alert)>,
+    operators: &mut QueryState<(Entity, &OperatorSession)>,
 ) {
     let jobs = world.resource::<Jobs>();
     let mut gone: Vec<Entity> =
         samples.iter(world).filter(|(_, id)| !jobs.holds(**id)).map(|(entity, _)| entity).collect();
     gone.extend(tracks.iter(world).filter(|(_, track)| track.lost).map(|(entity, _)| entity));
     gone.extend(alerts.iter(world).filter(|(_, alert)| alert.ended.is_some()).map(|(entity, _)| entity));
+    gone.extend(operators.iter(world).filter(|(_, session)| session.ended.is_some()).map(|(entity, _)| entity));
     for entity in gone {
         world.despawn(entity);
     }

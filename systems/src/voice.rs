@@ -26,6 +26,7 @@ pub struct VoicePlugin {
 impl Plugin for VoicePlugin {
     fn build(&self, app: &mut App) {
         self.apply(app.world_mut());
+        app.init_resource::<OperatorTalk>();
         app.init_resource::<Detectors>().init_resource::<VoiceStatus>().init_resource::<Token<Utterance>>();
         app.state_resource::<VoiceStatus>()
             .state::<SpeechProbability>()
@@ -36,7 +37,7 @@ impl Plugin for VoicePlugin {
             .exempt::<VoiceSettings>("the config, which the session holds")
             .exempt::<Detectors>("cannot be saved: begins anew with every segment")
             .exempt::<Token<Utterance>>("declares access, holds nothing");
-        app.add_systems(Sense, detect);
+        app.add_systems(Sense, detect.after(Negotiating));
     }
 }
 
@@ -81,7 +82,7 @@ pub fn detect(
     mut boundaries: MessageReader<SegmentStarted>,
     mut chunks: Query<(&StableId, &Stamp, &AudioChunk, &mut SpeechProbability)>,
     mut microphones: Query<(&StableId, &Fresh, &mut Voice, &mut VoiceBuffer), With<Microphone>>,
-    settings: Res<VoiceSettings>,
+    (settings, talk): (Res<VoiceSettings>, Res<OperatorTalk>),
     mut detectors: ResMut<Detectors>,
     mut emit: Emit<Utterance>,
     mut notices: MessageWriter<Notice>,
@@ -121,6 +122,8 @@ pub fn detect(
             &mut voice,
             &mut buffer,
             (stamp.captured, &chunk.pcm),
+            // Half duplex: an operator's voice out of the loudspeaker is nobody in the vehicle.
+            |at| talk.covers(at),
             |number, ended| {
                 let audio = UtteranceAudio { pcm: Bytes::from(ended.pcm) };
                 emit.spawn((StableId::new(StreamId::utterances_of(id.stream), number), ended.utterance, audio));
@@ -140,13 +143,15 @@ fn heard_until(voice: &Voice) -> Option<Mono> {
 }
 
 /// Listens to a chunk whose last sample was heard at `captured`. Gives the probabilities of the windows that it filled
-/// and calls `each` with the number of each utterance that ended in it. What cannot be computed counts as silence.
+/// and calls `each` with the number of each utterance that ended in it. What cannot be computed counts as silence, and so does
+/// what is `covered` by somebody else's voice.
 fn hear(
     settings: &VoiceSettings,
     ear: &mut Ear,
     voice: &mut Voice,
     buffer: &mut VoiceBuffer,
     (captured, pcm): (Mono, &[u8]),
+    covered: impl Fn(Mono) -> bool,
     mut each: impl FnMut(u64, endpoint::Ended),
 ) -> Vec<f32> {
     let length = (pcm.len() / 2) as u64;
@@ -171,7 +176,7 @@ fn hear(
         ahead = ahead.saturating_sub(length as u64);
         let end = Mono::from_nanos(captured.as_nanos().saturating_sub(ahead * SAMPLE_NS));
         let heard = ear.detector.hear(window);
-        let probability = *heard.as_ref().unwrap_or(&0.0);
+        let probability = if covered(end) { 0.0 } else { *heard.as_ref().unwrap_or(&0.0) };
         ear.fault = heard.err();
         probabilities.push(probability);
         if let Some(ended) = listen(settings, voice, buffer, window, probability, end) {

@@ -10,8 +10,10 @@ use waywarden_components::job::Crop;
 
 mod area;
 mod encoder;
+mod yuv;
 
 pub use encoder::{JpegEncoder, encode_rgb};
+pub use yuv::{Planes, Yuv420};
 
 /// Longest side of a picture that is accepted, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -122,6 +124,16 @@ fn open(jpeg: &[u8]) -> Result<(Decompressor, DecompressHeader), JpegError> {
         return Err(JpegError::Broken("lossless JPEG is not supported".into()));
     }
     Ok((decompressor, header))
+}
+
+/// Width and height of a picture in pixels, as its header says.
+///
+/// # Errors
+///
+/// [`JpegError`] when the bytes are no JPEG, or larger than is accepted.
+pub fn size(jpeg: &[u8]) -> Result<(u32, u32), JpegError> {
+    let (_, header) = open(jpeg)?;
+    Ok((header.width as u32, header.height as u32))
 }
 
 /// Width and height of a picture in pixels, and the whole of it as 64x64 luma bytes: every one the mean of the area that

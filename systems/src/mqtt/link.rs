@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, Packet};
 use rumqttc::{Publish, QoS, TlsConfiguration, Transport};
 use rustls::ClientConfig;
@@ -27,6 +28,9 @@ use sender::Sender;
 /// The largest packet that is read, in bytes. A larger one ends the connection, and the next one begins without what the
 /// broker had kept for the vehicle.
 const LARGEST: usize = 16 << 20;
+
+/// The longest message that is handed on, in bytes.
+const LARGEST_ASIDE: usize = 64 << 10;
 
 /// How often it is looked at whether the link is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -77,7 +81,13 @@ pub struct BrokerLink {
     poisoned: AtomicBool,
     /// The commands of earlier runs. None where the disk does not take them.
     seen: Mutex<Option<Seen>>,
+    /// Topics besides, below that of the vehicle, and who hears what comes there.
+    aside: Option<(&'static [&'static str], Aside)>,
 }
+
+/// Where messages go that are no matter of the world: topic, below the first level, and bytes. What finds no room is lost
+/// (keep oldest).
+pub type Aside = tokio::sync::mpsc::Sender<(String, Bytes)>;
 
 /// The next thing that happens on a connection, and the connection.
 type Next = Pin<Box<dyn Future<Output = (EventLoop, Result<Event, ConnectionError>)>>>;
@@ -85,7 +95,14 @@ type Next = Pin<Box<dyn Future<Output = (EventLoop, Result<Event, ConnectionErro
 impl BrokerLink {
     /// A link that sends what is in `outbox`, on `runtime`, and carries out no command that is in `seen`.
     pub fn new(settings: LinkSettings, outbox: Outbox, runtime: Handle, seen: Option<Seen>) -> Self {
-        Self { settings, outbox, runtime, poisoned: AtomicBool::new(false), seen: Mutex::new(seen) }
+        Self { settings, outbox, runtime, poisoned: AtomicBool::new(false), seen: Mutex::new(seen), aside: None }
+    }
+
+    /// The same; it also listens to these topics, and hands on what comes there.
+    #[must_use]
+    pub fn with_aside(mut self, topics: &'static [&'static str], aside: Aside) -> Self {
+        self.aside = Some((topics, aside));
+        self
     }
 
     fn options(&self) -> MqttOptions {
@@ -168,7 +185,7 @@ impl BrokerLink {
 
     /// Subscribes, and says everything that is retained: the broker may have been started anew.
     fn greet(&self, sender: &mut Sender) -> Result<(), DriverError> {
-        for topic in TOPICS {
+        for topic in TOPICS.iter().chain(self.aside.iter().flat_map(|(topics, _)| *topics)) {
             sender.subscribe(&self.topic(topic))?;
         }
         if let Some(topic) = &self.settings.announce_again_on {
@@ -190,6 +207,9 @@ impl BrokerLink {
                 if is_birth && !publish.retain && publish.payload[..] == b"online"[..] {
                     self.announce(sender)?;
                 }
+                if self.hand_on(publish) {
+                    return Ok(());
+                }
                 if let Some(message) = self.message(publish) {
                     lease.send(message.at, Payload::Message(message))?;
                 }
@@ -198,6 +218,22 @@ impl BrokerLink {
             Event::Incoming(Packet::Disconnect) => Err(failed("the broker has closed the connection")),
             other => sender.heard(other),
         }
+    }
+
+    /// Hands on what is no matter of the world, if it is. What the broker has kept may be of any age: it is for nobody.
+    fn hand_on(&self, publish: &Publish) -> bool {
+        let Some((topics, aside)) = &self.aside else { return false };
+        let below = publish.topic.strip_prefix(&self.settings.base).and_then(|topic| topic.strip_prefix('/'));
+        let Some((first, rest)) = below.and_then(|topic| topic.split_once('/')) else { return false };
+        let is_aside = topics.iter().any(|topic| topic.split('/').next() == Some(first));
+        if !is_aside || publish.retain {
+            return is_aside;
+        }
+        let small = publish.payload.len() <= LARGEST_ASIDE;
+        if !small || aside.try_send((rest.to_owned(), publish.payload.clone())).is_err() {
+            tracing::warn!("mqtt: a message to {first} is too long or finds no room, and is lost");
+        }
+        true
     }
 
     /// A message that is below the topic of the vehicle. Of one that is too large only as much as shows that.

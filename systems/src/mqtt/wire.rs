@@ -335,6 +335,30 @@ impl From<Progress> for ReplyStatus {
     }
 }
 
+/// What somebody sends who wants to watch over WebRTC. The topic names the session: any name of letters, digits, `-` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WatchOffer {
+    /// The description of the connection (SDP).
+    pub sdp: String,
+    /// The camera by its name; without it the first front camera, else the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
+    /// When nobody waits for the answer any more, RFC 3339.
+    pub expires_at: String,
+}
+
+/// What it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WatchAnswer {
+    /// 201 where it is accepted; else as HTTP has it: 400 unreadable, 403 refused, 404 no such camera, 422 cannot be met, 503 not now.
+    pub status: u16,
+    /// The description of the connection (SDP), with all addresses; empty where it is not accepted.
+    pub sdp: String,
+    /// Why it is not; empty where it is.
+    pub reason: String,
+}
+
 /// The JSON Schemas of everything that is said and heard: a name, the topic below that of the vehicle, and the schema.
 pub fn schemas() -> Vec<(&'static str, &'static str, Schema)> {
     vec![
@@ -349,6 +373,8 @@ pub fn schemas() -> Vec<(&'static str, &'static str, Schema)> {
         ("event", "event/+", schema_for!(Envelope<Event>)),
         ("command", "cmd/+", schema_for!(CommandRequest)),
         ("command-reply", "cmd/+/ack", schema_for!(Envelope<CommandReply>)),
+        ("watch-offer", "webrtc/+/offer", schema_for!(WatchOffer)),
+        ("watch-answer", "webrtc/+/answer", schema_for!(Envelope<WatchAnswer>)),
     ]
 }
 

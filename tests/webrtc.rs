@@ -1,0 +1,302 @@
+//! Operators who watch, listen and talk: a real browser, aiortc, bad links, bad offers, and that a session with them replays.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test: what is missing or wrong ends it, figures are said"
+)]
+
+#[path = "webrtc/bad_links.rs"]
+mod bad_links;
+#[path = "support/broker.rs"]
+mod broker;
+#[path = "webrtc/churn.rs"]
+mod churn;
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/outcome.rs"]
+mod outcome;
+#[path = "webrtc/over_a_broker.rs"]
+mod over_a_broker;
+#[path = "support/puppet.rs"]
+mod puppet;
+#[path = "support/udp_proxy.rs"]
+mod udp_proxy;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+use client::{Answer, raw};
+use nix::sys::signal::Signal;
+use outcome::{end, no_socket_is_opened, pause, send, sessions, start, until, waywarden};
+use puppet::Puppet;
+use serde_json::{Value, json};
+use waywarden_components::prelude::*;
+use waywarden_systems::clock::boottime;
+use waywarden_systems::session::{Record, SessionReader};
+
+const TOKEN: &str = "0123456789abcdef";
+
+/// A camera that development builds encode in real time, a microphone, and a loudspeaker that nobody has.
+const CONFIG: &str = "\
+[[camera]]
+width = 640
+height = 360
+fps = 30.0
+loop_frames = 60
+[[microphone]]
+[speaker]
+device = \"hw:CARD=Nowhere,DEV=9\"
+[http]
+listen = \"127.0.0.1:0\"
+token_file = \"token\"
+[record]
+segment_s = 20
+free_gb = 0.0
+";
+
+/// A run that is watched, as long as this lives.
+struct Run {
+    dir: tempfile::TempDir,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Run {
+    fn start(more: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), format!("{CONFIG}{more}")).unwrap();
+        std::fs::write(dir.path().join("token"), TOKEN).unwrap();
+        let args = ["run", "--simulate", "--config", "config.toml", "--record", "rec", "--log", "info"];
+        let mut child = start(dir.path(), &args);
+        let said = || std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap_or_default();
+        let address = until(&mut child, "an address", || {
+            said().split_once("listening on http://")?.1.split_whitespace().next()?.parse().ok()
+        });
+        Self { dir, child, address }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\
+             Content-Type: {kind}\r\nContent-Length: {}",
+            self.address,
+            body.len()
+        );
+        raw(self.address, &head, body.as_bytes())
+    }
+
+    /// The sessions that there are.
+    fn watchers(&self) -> Vec<Value> {
+        self.ask("GET", "/whep", "text/plain", "").json().as_array().cloned().unwrap_or_default()
+    }
+
+    fn until<T>(&mut self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
+        let begin = boottime();
+        loop {
+            if let Some(found) = ready(self) {
+                return found;
+            }
+            assert!(boottime().since(begin) < outcome::PATIENCE, "no {what}");
+            pause(Duration::from_millis(100));
+        }
+    }
+
+    /// Ends it in order, sees that the session replays to the same digests without a socket, and gives it.
+    fn finish(mut self) -> (tempfile::TempDir, PathBuf) {
+        send(&self.child, Signal::SIGTERM);
+        end(&mut self.child, self.dir.path()).done();
+        let session = sessions(&self.dir.path().join("rec")).pop().unwrap();
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        waywarden(dir.path(), &["replay", session.to_str().unwrap(), "--verify"]).done();
+        no_socket_is_opened(dir.path(), &session);
+        (dir, session)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came of operators, by a session's journal.
+fn said(session: &Path) -> Vec<OperatorSaid> {
+    let mut reader = SessionReader::open(session).unwrap();
+    let mut said = Vec::new();
+    while let Some(record) = reader.read().unwrap() {
+        let Record::Tick(tick) = record else { continue };
+        said.extend(tick.inputs.into_iter().filter_map(|input| match input.payload {
+            Payload::Operator(event) => Some(event),
+            _ => None,
+        }));
+    }
+    said
+}
+
+/// The loudest that an operator was.
+fn loudest(said: &[OperatorSaid]) -> Option<f32> {
+    let levels = said.iter().filter_map(|said| match said.event {
+        OperatorEvent::Speaks(level) => Some(level),
+        _ => None,
+    });
+    levels.max_by(f32::total_cmp)
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.pointer(path).and_then(Value::as_f64).unwrap_or_default()
+}
+
+#[test]
+fn a_browser_watches_listens_talks_and_leaves() {
+    let mut run = Run::start("");
+    let Some(mut browser) = Puppet::browser(&run.url(), TOKEN, &json!({ "talk": true, "camera": "front" })) else {
+        return;
+    };
+    let answer = browser.open(|sdp| sdp);
+    assert_eq!(answer["type"], "application/sdp");
+    assert!(answer["place"].as_str().unwrap().starts_with("/whep/"), "{answer}");
+    run.until("pictures", |_| (number(&browser.told("stats"), "/video/framesDecoded") > 10.0).then_some(()));
+    browser.told("latencies");
+    let before = browser.told("stats");
+    pause(Duration::from_secs(20));
+    let after = browser.told("stats");
+    let grown = |path: &str| number(&after, path) - number(&before, path);
+    assert!(grown("/video/framesDecoded") > 300.0, "{after}");
+    assert_eq!(grown("/video/freezeCount"), 0.0, "{after}");
+    assert_eq!((after["video"]["frameWidth"].as_u64(), after["video"]["frameHeight"].as_u64()), (Some(640), Some(360)));
+    assert!(grown("/seen/frames") > 50.0, "messages name their pictures: {after}");
+    let last = &after["seen"]["last"];
+    assert_eq!(
+        (last["camera"].as_str(), last["width"].as_u64(), last["height"].as_u64()),
+        (Some("front"), Some(640), Some(360))
+    );
+    assert!(last["devices"].as_u64() >= Some(4), "{last}");
+    assert!(grown("/audio/packetsReceived") > 500.0, "the microphone is heard: {after}");
+    println!("browser, 640x360 at 30 Hz, capture to shown: {}", browser.told("latencies"));
+
+    browser.tell(&json!({ "do": "talk", "on": true }));
+    run.until("a voice that is heard", |_| {
+        browser.told("stats")["seen"]["talk"]["heard"].as_bool().filter(|heard| *heard)
+    });
+    pause(Duration::from_secs(3));
+    browser.tell(&json!({ "do": "talk", "on": false }));
+    run.until("silence", |_| browser.told("stats")["seen"]["talk"]["heard"].as_bool().filter(|heard| !*heard));
+
+    assert_eq!(run.watchers().len(), 1);
+    assert_eq!(browser.told("delete")["status"], 200);
+    run.until("nobody", |run| run.watchers().is_empty().then_some(()));
+    assert_eq!(browser.told("delete")["status"], 404);
+    drop(browser);
+
+    let (_dir, session) = run.finish();
+    let said = said(&session);
+    let any = |wanted: fn(&OperatorEvent) -> bool| said.iter().any(|said| wanted(&said.event));
+    assert!(
+        any(|event| matches!(event, OperatorEvent::Offered(offer) if offer.talk && offer.bytes > 1000)),
+        "{said:?}"
+    );
+    assert!(
+        any(|event| *event == OperatorEvent::Connected) && any(|event| *event == OperatorEvent::Silent),
+        "{said:?}"
+    );
+    assert!(any(|event| matches!(event, OperatorEvent::Link(link) if link.reports_packets && link.sent_bps > 50_000)));
+    assert!(any(|event| matches!(event, OperatorEvent::Gone(_))), "{said:?}");
+    let level = loudest(&said).unwrap();
+    println!("browser, the loudest of its voice: {level:.1} dBFS");
+    assert!(level > -35.0, "the fake microphone beeps: {level}");
+}
+
+#[test]
+fn a_peer_that_reports_no_packets_is_served_and_heard() {
+    let mut run = Run::start("");
+    let Some(mut peer) = Puppet::aiortc(&run.url(), TOKEN, &json!({ "talk": true })) else { return };
+    peer.open(|sdp| sdp);
+    run.until("pictures", |_| (number(&peer.told("stats"), "/seen/pictures") > 10.0).then_some(()));
+    peer.told("latencies");
+    pause(Duration::from_secs(4));
+    let late = peer.told("latencies");
+    println!("aiortc, 640x360 at 30 Hz, capture to decoded: {late}");
+    let stats = peer.told("stats");
+    assert!(number(&late, "/count") > 60.0, "{late} {stats}");
+    assert!(number(&late, "/p50") < 1000.0, "{late}");
+    assert_eq!(stats["seen"]["size"], json!([640, 360]));
+    assert!(number(&stats, "/seen/frames") > 10.0 && number(&stats, "/seen/sound") > 100.0, "{stats}");
+    assert_eq!(run.watchers()[0]["reports_packets"], false);
+    peer.tell(&json!({ "do": "talk", "on": true }));
+    run.until("a voice that is heard", |_| {
+        peer.told("stats")["seen"]["talk"]["heard"].as_bool().filter(|heard| *heard)
+    });
+    // A crash says goodbye to nobody.
+    peer.kill();
+    let begin = boottime();
+    run.until("nobody", |run| run.watchers().is_empty().then_some(()));
+    let took = boottime().since(begin);
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let (_dir, session) = run.finish();
+    // 8000 of 32768: -15 dBFS.
+    let level = loudest(&said(&session)).unwrap();
+    assert!((-22.0..-12.0).contains(&level), "{level}");
+}
+
+#[test]
+fn what_is_no_offer_is_refused_with_the_right_status() {
+    let run = Run::start("");
+    let offer = |body: &str| run.ask("POST", "/whep", "application/sdp", body);
+    let long = format!("v=0\r\n{}", "a=x\r\n".repeat(20_000));
+    let vp8 = churn::OFFER.replace("H264", "VP8");
+    let statuses = [
+        ("", 400),
+        ("hello", 400),
+        ("v=0\r\n", 400),
+        ("{}", 400),
+        (&churn::OFFER.replace("a=ice-ufrag", "a=no-ufrag"), 400),
+        (long.as_str(), 413),
+        (vp8.as_str(), 422),
+    ];
+    for (body, status) in statuses {
+        let answer = offer(body);
+        assert_eq!(answer.status, status, "{body:.60}: {answer:?}");
+        let kind = answer.header("content-type");
+        assert!(status == 413 || kind == Some("application/problem+json"), "{body:.60}: {answer:?}");
+    }
+    assert_eq!(run.ask("POST", "/whep", "text/plain", churn::OFFER).status, 415);
+    assert_eq!(run.ask("POST", "/whep?camera=roof", "application/sdp", churn::OFFER).status, 404);
+    assert_eq!(run.ask("PATCH", "/whep/none", "application/trickle-ice-sdpfrag", "a=mid:0\r\n").status, 404);
+    assert_eq!(run.ask("DELETE", "/whep/none", "text/plain", "").status, 404);
+    assert_eq!(run.ask("PUT", "/whep", "text/plain", "").status, 405);
+    let head = |authorization: &str| {
+        let length = churn::OFFER.len();
+        format!(
+            "POST /whep HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{authorization}Content-Type: application/sdp\r\n\
+             Content-Length: {length}",
+            run.address
+        )
+    };
+    for (authorization, status) in [("", 401), ("Authorization: Bearer 0123456789abcdeg\r\n", 401)] {
+        assert_eq!(raw(run.address, &head(authorization), churn::OFFER.as_bytes()).status, status);
+    }
+    assert!(run.watchers().is_empty());
+    // And one that is good is taken, with addresses that come later.
+    let good = offer(churn::OFFER);
+    assert_eq!((good.status, good.header("content-type")), (201, Some("application/sdp")), "{good:?}");
+    let place = good.header("location").unwrap();
+    assert!(good.body.contains("m=video") && good.body.contains("42e01f"), "{}", good.body);
+    let fragment = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n";
+    assert_eq!(run.ask("PATCH", place, "application/trickle-ice-sdpfrag", fragment).status, 204);
+    assert_eq!(run.ask("PATCH", place, "application/trickle-ice-sdpfrag", "hello").status, 400);
+    assert_eq!(run.ask("DELETE", place, "text/plain", "").status, 200);
+    let log = std::fs::read_to_string(run.path().join("stderr.txt")).unwrap();
+    assert!(!log.contains("candidate") && !log.contains(TOKEN) && !log.contains("a=fingerprint"), "{log}");
+}

@@ -1,0 +1,124 @@
+//! Links that lose, delay and choke.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::udp_proxy::{Proxy, before};
+use super::{Puppet, Run, TOKEN, number, pause};
+
+/// A browser behind a proxy, that sees pictures.
+fn watching(run: &mut Run) -> Option<(Puppet, Proxy)> {
+    let mut browser = Puppet::browser(&run.url(), TOKEN, &json!({ "proxy": true }))?;
+    let mut proxy = None;
+    browser.open(|sdp| {
+        let (changed, new) = before(sdp);
+        proxy = Some(new);
+        changed
+    });
+    run.until("pictures", |_| (number(&browser.told("stats"), "/video/framesDecoded") > 10.0).then_some(()));
+    Some((browser, proxy.unwrap()))
+}
+
+/// What was seen in so many seconds: what grew in the browser's figures, and how late pictures were.
+fn observe(browser: &mut Puppet, what: &str, seconds: u64) -> (impl Fn(&str) -> f64 + use<>, Value) {
+    browser.told("latencies");
+    let first = browser.told("stats");
+    pause(Duration::from_secs(seconds));
+    let last = browser.told("stats");
+    let late = browser.told("latencies");
+    let grown = move |path: &str| number(&last, path) - number(&first, path);
+    println!(
+        "{what}: {} pictures, {} freezes ({:.1} s), {:.2} Mbit/s, {} lost, {} sent again, late {late}",
+        grown("/video/framesDecoded"),
+        grown("/video/freezeCount"),
+        grown("/video/totalFreezesDuration"),
+        grown("/video/bytesReceived") * 8e-6 / seconds as f64,
+        grown("/video/packetsLost"),
+        grown("/video/retransmittedPacketsReceived"),
+    );
+    (grown, late)
+}
+
+/// 2 % of packets lost and 40 ms there and back cost no freeze.
+fn lossy(seconds: u64) {
+    let mut run = Run::start("");
+    let Some((mut browser, proxy)) = watching(&mut run) else { return };
+    proxy.impairment.set(2, 20, 0);
+    pause(Duration::from_secs(2));
+    let (grown, _) = observe(&mut browser, "2 % loss, 40 ms", seconds);
+    assert_eq!(grown("/video/freezeCount"), 0.0);
+    assert!(grown("/video/framesDecoded") > 15.0 * seconds as f64);
+
+    // Most of it lost: whoever asks for a picture that stands alone gets one, and sees again when it is over.
+    let asked = |run: &Run| run.watchers().first().map_or(0.0, |watcher| number(watcher, "/keyframes_asked"));
+    let before = asked(&run);
+    proxy.impairment.set(60, 20, 0);
+    run.until("a request for a picture", |run| (asked(run) > before).then_some(()));
+    pause(Duration::from_secs(2));
+    let seen = number(&browser.told("stats"), "/video/keyFramesDecoded");
+    proxy.impairment.set(0, 0, 0);
+    let begin = waywarden_systems::clock::boottime();
+    let shown = number(&browser.told("stats"), "/video/framesDecoded");
+    run.until("a picture", |_| (number(&browser.told("stats"), "/video/framesDecoded") > shown).then_some(()));
+    let took = waywarden_systems::clock::boottime().since(begin);
+    println!("60 % loss is over: a picture after {took:?}, {seen} that stood alone before");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+/// 3 Mbit/s, then 1, then 3 again: rates follow, and come back.
+fn choked(seconds: u64) {
+    let mut run = Run::start("");
+    let Some((mut browser, proxy)) = watching(&mut run) else { return };
+    proxy.impairment.set(0, 10, 3000);
+    let (full, _) = observe(&mut browser, "3 Mbit/s", seconds);
+    proxy.impairment.set(0, 10, 1000);
+    let (less, late) = observe(&mut browser, "1 Mbit/s", seconds);
+    assert!(less("/video/framesDecoded") > 5.0 * seconds as f64);
+    assert!(less("/video/freezeCount") <= 2.0 && less("/video/totalFreezesDuration") <= 2.0);
+    assert!(number(&late, "/p50") < 1000.0, "{late}");
+    let sent_again = run.watchers().first().map_or(0.0, |watcher| number(watcher, "/sent_again"));
+    assert!(sent_again < 2000.0, "retransmissions have a budget: {sent_again}");
+    proxy.impairment.set(0, 10, 3000);
+    pause(Duration::from_secs(10));
+    let (again, _) = observe(&mut browser, "3 Mbit/s again", seconds);
+    assert!(again("/video/framesDecoded") > 0.8 * full("/video/framesDecoded"));
+
+    // Hardly anything: sound and data go on.
+    proxy.impairment.set(0, 10, 200);
+    pause(Duration::from_secs(5));
+    let (least, _) = observe(&mut browser, "200 kbit/s", seconds);
+    assert!(least("/audio/packetsReceived") > 40.0 * seconds as f64, "sound");
+    assert!(least("/seen/messages") > seconds as f64, "data");
+    assert!(proxy.impairment.passed[1].load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn a_link_that_loses_packets_costs_no_freeze_and_one_that_loses_most_recovers() {
+    lossy(10);
+}
+
+#[test]
+fn rates_follow_the_link_down_and_up() {
+    choked(8);
+}
+
+#[test]
+#[ignore = "long: a minute of each link"]
+fn for_a_minute_each() {
+    lossy(60);
+    choked(60);
+}
+
+#[test]
+#[ignore = "long: ten minutes of video"]
+fn latency_does_not_grow_with_time() {
+    let mut run = Run::start("");
+    let Some((mut browser, _proxy)) = watching(&mut run) else { return };
+    let (_, first) = observe(&mut browser, "the first minute", 60);
+    pause(Duration::from_secs(8 * 60));
+    let (grown, last) = observe(&mut browser, "the tenth minute", 60);
+    assert!(number(&last, "/p50") < number(&first, "/p50") + 50.0, "{first} {last}");
+    assert_eq!(grown("/video/freezeCount"), 0.0);
+}
