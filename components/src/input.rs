@@ -8,6 +8,7 @@ use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::audio::SpeechHeard;
 use crate::command::{DeedDone, Switches};
 use crate::device::{CameraRole, LinkState};
 use crate::geometry::CameraGeometry;
@@ -161,6 +162,8 @@ pub enum Payload {
     Uplink(Uplink),
     /// What has come of a deed.
     DeedDone(DeedDone),
+    /// What a service elsewhere heard in an utterance.
+    SpeechHeard(Box<SpeechHeard>),
     /// The switches as the run before this one left them.
     Switches(Switches),
     /// The config was read anew: all of it, as TOML.
@@ -205,6 +208,7 @@ impl Payload {
             Self::Message(_) => "message",
             Self::Uplink(_) => "uplink",
             Self::DeedDone(_) => "deed_done",
+            Self::SpeechHeard(_) => "speech_heard",
             Self::Switches(_) => "switches",
             Self::Config(_) => "config",
             Self::Notice(_) => "notice",

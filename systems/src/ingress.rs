@@ -74,6 +74,7 @@ impl Plugin for IngressPlugin {
             .tick_message::<SerialBytes>()
             .tick_message::<BrokerMessage>()
             .tick_message::<DeedDone>()
+            .tick_message::<SpeechHeard>()
             .tick_message::<SwitchesRestored>();
         app.add_systems(Ingress, drain);
     }
@@ -162,6 +163,7 @@ fn admit(world: &mut World, input: &Input) {
             }
         }
         Payload::DeedDone(done) => write(world, done.clone()),
+        Payload::SpeechHeard(heard) => write(world, (**heard).clone()),
         Payload::Switches(switches) => write(world, SwitchesRestored(*switches)),
         Payload::Config(toml) => settings::change(world, toml),
         Payload::Notice(notice) => write(world, notice.clone()),

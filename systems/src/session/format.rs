@@ -194,6 +194,8 @@ pub enum JournalPayload {
     Uplink(Uplink),
     /// See [`Payload::DeedDone`].
     DeedDone(DeedDone),
+    /// See [`Payload::SpeechHeard`].
+    SpeechHeard(Box<SpeechHeard>),
     /// See [`Payload::Switches`].
     Switches(Switches),
     /// See [`Payload::Config`].
@@ -260,6 +262,7 @@ impl JournalInput {
             Payload::Message(message) => JournalPayload::Message(message),
             Payload::Uplink(uplink) => JournalPayload::Uplink(uplink),
             Payload::DeedDone(done) => JournalPayload::DeedDone(done),
+            Payload::SpeechHeard(heard) => JournalPayload::SpeechHeard(heard),
             Payload::Switches(switches) => JournalPayload::Switches(switches),
             Payload::Config(toml) => JournalPayload::Config(toml),
             Payload::Notice(notice) => JournalPayload::Notice(notice),
@@ -287,6 +290,7 @@ impl JournalInput {
             JournalPayload::Message(message) => Payload::Message(message),
             JournalPayload::Uplink(uplink) => Payload::Uplink(uplink),
             JournalPayload::DeedDone(done) => Payload::DeedDone(done),
+            JournalPayload::SpeechHeard(heard) => Payload::SpeechHeard(heard),
             JournalPayload::Switches(switches) => Payload::Switches(switches),
             JournalPayload::Config(toml) => Payload::Config(toml),
             JournalPayload::Notice(notice) => Payload::Notice(notice),
