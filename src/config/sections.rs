@@ -171,7 +171,7 @@ impl Default for Detection {
             enabled: true,
             model: "yolox_nano".into(),
             rate_hz: 10.0,
-            score: 0.3,
+            score: 0.32,
             crop: DetectionCrop::VanishingPoint,
             crop_share: 0.54,
             deadline_ms: 15_000,
