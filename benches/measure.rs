@@ -18,6 +18,7 @@ mod replay;
 mod report;
 mod session;
 mod tick;
+mod warning;
 
 use report::Outcome;
 use waywarden::pools::{self, Pools};
@@ -25,7 +26,7 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 10] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
@@ -36,6 +37,7 @@ const BENCHES: [(&str, Bench); 10] = [
     ("mqtt", mqtt::run),
     ("cameras", cameras::run),
     ("lateness", lateness::run),
+    ("warning", warning::run),
 ];
 
 fn main() -> Outcome {

@@ -100,7 +100,7 @@ fn camera(config: &Config) -> CameraPlugin {
             threshold: config.gate.threshold as f32,
             force_after: seconds(config.gate.force_after_s),
         },
-        classical_lanes_hz: classical_lanes(config).then_some(config.segmentation.rate_hz as f32),
+        classical_lanes_hz: classical_lanes(config).then(|| features_hz(config)),
     }
 }
 
@@ -139,6 +139,12 @@ fn webrtc(config: &Config, streams: &[StreamSpec]) -> WebRtcPlugin {
 
 fn gps(config: &Config) -> GpsPlugin {
     GpsPlugin { max_wait: Duration::from_millis(config.gps_fix.max_wait_ms.into()) }
+}
+
+/// How often frames are looked at closely, for lanes without a model and for how lines are painted: as often as any model is asked,
+/// because it costs little.
+pub(crate) fn features_hz(config: &Config) -> f32 {
+    config.segmentation.rate_hz.max(config.detection.rate_hz) as f32
 }
 
 /// Whether lanes are sought without a model, if there is none.

@@ -20,7 +20,7 @@ mod server;
 mod service;
 
 pub use broker::broker;
-pub use models::models;
+pub use models::{models, speech};
 pub use server::server;
 pub use service::service;
 

@@ -103,12 +103,12 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let (waker, woken) = wake();
     let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
     let service = remote::connect(&config, &network, &waker, &mut engines)?;
-    let (mut own, mut remote, mut asked) = (vec![StreamId::RECORDER], None, None);
+    let (mut own, mut remote, mut asked, mut listens) = (vec![StreamId::RECORDER], None, None, None);
     own.extend((!config.speaker.device.is_empty()).then_some(StreamId::SPEAKER));
-    if let Some(remote::Connected { remote: service, inlet, alone }) = service {
+    if let Some(remote::Connected { remote: service, inlet, alone, speech }) = service {
         own.push(inlet.stream);
         inlets.push(inlet);
-        (remote, asked) = (Some(alone), Some(service.stats()));
+        (remote, asked, listens) = (Some(alone), Some(service.stats()), speech);
     }
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
     let mut info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
@@ -225,6 +225,9 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     });
     if let Some(uplink) = &uplink {
         app.insert_resource(uplink.outbox().clone());
+    }
+    if let Some(listens) = listens {
+        app.insert_resource(listens);
     }
     let uplink = uplink.map(Uplink::start).transpose()?;
     // Last of all: threads started after this one is preferred would be preferred as well.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use waywarden_components::prelude::*;
 use waywarden_systems::inference::api::Models;
 use waywarden_systems::inference::remote::breaker::BreakerSettings;
+use waywarden_systems::inference::remote::speech::SpeechPost;
 use waywarden_systems::inference::remote::{Remote, RemoteSettings, Unanswered};
 use waywarden_systems::ingress::{Inlet, Wake, channel, wake};
 
@@ -26,6 +27,8 @@ pub struct Connected {
     pub inlet: Inlet,
     /// The roles that it alone computes.
     pub alone: BTreeSet<JobRole>,
+    /// Where utterances are handed over, if it is to listen to them.
+    pub speech: Option<SpeechPost>,
 }
 
 /// Puts the service of the config, if it names one, before the models of the roles that it is to compute. It is asked what
@@ -40,7 +43,7 @@ pub fn connect(
     engines: &mut Engines,
 ) -> Result<Option<Connected>, Failure> {
     let roles = roles(config);
-    if config.remote.url.is_empty() || roles.is_empty() {
+    if config.remote.url.is_empty() || (roles.is_empty() && !config.remote.speech) {
         return Ok(None);
     }
     let (remote, inlet) = prepare(config, network, wake)?;
@@ -55,7 +58,8 @@ pub fn connect(
         }
         engines.loaded.insert(role, std::sync::Arc::new(remote.model(role, models.as_ref(), local)));
     }
-    Ok(Some(Connected { remote, inlet, alone }))
+    let speech = config.remote.speech.then(|| remote.speech());
+    Ok(Some(Connected { remote, inlet, alone, speech }))
 }
 
 /// What the service is to compute: of its roles those that are enabled.

@@ -53,6 +53,8 @@ fn models_come_from_a_mirror_and_are_listed() {
     assert_eq!(listed(&list, "twinlitenet")["state"], "right");
     assert_eq!(listed(&list, "yolox_nano")["path"], text(&dir.join("yolox_nano.onnx")));
     assert_eq!(listed(&list, "twinlitenet_plus_small")["state"], "missing");
+    let hears = listed(&list, "silero_vad");
+    assert_eq!((hears["role"].as_str(), hears["state"].as_str()), (Some("speech"), Some("missing")));
 }
 
 #[test]
@@ -105,6 +107,7 @@ fn what_cannot_be_fetched_is_bad_input_with_what_to_do() {
             "no known address of twinlitenet_plus_nano",
             "twinlitenetplus_nano.onnx yourself",
         ),
+        (vec!["silero_vad"], "no known address of silero_vad", "silero_vad_16k_op15.onnx yourself"),
         (vec!["yolox_nano", "--from", "ftp://a"], "--from ftp://a: no address of a web server", "https://"),
     ] {
         let output = run(&[&["models", "fetch", "--dir", dir, "--json"][..], &args].concat());

@@ -6,6 +6,8 @@
 mod client;
 #[path = "support/outcome.rs"]
 mod outcome;
+#[path = "support/server.rs"]
+mod server;
 #[path = "support/tiny_models.rs"]
 mod tiny_models;
 
@@ -29,8 +31,9 @@ use waywarden::inference_service;
 use waywarden::network::Network;
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::jpeg::{RgbPicture, encode_rgb};
-use waywarden_systems::inference::api::{LARGEST_PICTURE, parse_models, parse_reply};
+use waywarden_systems::inference::api::{LARGEST_PICTURE, parse_models, parse_reply, parse_speech};
 use waywarden_systems::inference::{Inference, InferenceError, ModelIdentity};
+use waywarden_systems::session::{Findings, Record, SessionReader};
 
 const CONTRACT: &str = include_str!("../assets/inference-api.yaml");
 
@@ -188,6 +191,91 @@ fn a_model_of_its_own_takes_over_when_the_service_is_away() {
     assert_eq!(replayed["verified"]["differing"], 0);
 }
 
+/// What a service that listens is asked, and what it says; pictures it does not look at.
+fn listener() -> server::Server {
+    let json = "Content-Type: application/json";
+    server::Server::start(move |_, request| match request.path.as_str() {
+        "/v1/models" => server::Reply::new("200 OK", &[json], br#"{ "models": {} }"#),
+        "/v1/speech" => {
+            let model = format!(r#"{{ "name": "listener", "sha256": "{}", "engine": "test 1" }}"#, "0a".repeat(32));
+            let heard = r#"{ "text": "turn left", "labels": [{ "label": "horn", "score": 0.5 }] }"#;
+            let reply = format!(r#"{{ "model": {model}, "took_ms": 1.5, "heard": {heard} }}"#);
+            server::Reply::new("200 OK", &[json], reply.as_bytes())
+        }
+        _ => server::Reply::new("404 Not Found", &[], b""),
+    })
+}
+
+/// A run with a microphone, which hears somebody every few seconds.
+fn hears(service: &str, speech: bool) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "a-token-of-16-characters\n").unwrap();
+    let config = format!(
+        "camera = []\ngps = []\nrange = []\n[[microphone]]\n[voice]\ndetector = \"earshot\"\n[http]\nenabled = false\n\
+         [segmentation]\nenabled = false\n[detection]\nenabled = false\n[remote]\nurl = \"{service}\"\n\
+         token_file = \"token\"\nspeech = {speech}\n"
+    );
+    std::fs::write(dir.path().join("config.toml"), config).unwrap();
+    let args = ["run", "--simulate", "--config", "config.toml", "--record", "rec", "--duration", "14"];
+    waywarden(dir.path(), &args).done();
+    let session = std::fs::read_dir(dir.path().join("rec")).unwrap().next().unwrap().unwrap().path();
+    (dir, session)
+}
+
+/// What came in about utterances, and how many there were.
+fn heard(session: &Path) -> (Vec<SpeechHeard>, usize) {
+    let mut reader = SessionReader::open(session).unwrap();
+    let mut replies = Vec::new();
+    while let Some(record) = reader.read().unwrap() {
+        let Record::Tick(incoming) = record else { continue };
+        replies.extend(incoming.inputs.into_iter().filter_map(|input| match input.payload {
+            Payload::SpeechHeard(heard) => Some(*heard),
+            _ => None,
+        }));
+    }
+    let mut findings = Findings::open(session).unwrap();
+    let mut utterances = 0;
+    while let Some(tick) = findings.read().unwrap() {
+        utterances += tick.found.map_or(0, |found| found.utterances.len());
+    }
+    (replies, utterances)
+}
+
+#[test]
+fn utterances_are_listened_to_elsewhere_where_that_is_wanted_and_what_was_heard_replays() {
+    let service = listener();
+    let (dir, session) = hears(&service.url, true);
+    let asked: Vec<_> = service.requests().into_iter().filter(|request| request.path == "/v1/speech").collect();
+    assert!(!asked.is_empty(), "{:?}", service.requests());
+    for request in &asked {
+        assert_eq!(request.header("content-type"), Some("audio/wav"));
+        assert_eq!(request.header("authorization"), Some("Bearer a-token-of-16-characters"));
+        let wav = hound::WavReader::new(std::io::Cursor::new(&request.body)).unwrap();
+        assert_eq!((wav.spec().sample_rate, wav.spec().channels, wav.spec().bits_per_sample), (16_000, 1, 16));
+        assert!(wav.duration() >= 4800, "less than its pre-roll");
+    }
+    let (replies, utterances) = heard(&session);
+    assert!(!replies.is_empty() && replies.len() <= utterances, "{} of {utterances}", replies.len());
+    let labels = vec![SoundLabel { label: "horn".to_owned(), score: 0.5 }];
+    let expected = Ok(Transcript { text: "turn left".to_owned(), labels });
+    assert!(replies.iter().all(|reply| reply.result == expected), "{replies:?}");
+    assert_eq!(replies[0].utterance.stream, StreamId::utterances_of(StreamId(1)));
+    let before = service.requests().len();
+    let replayed = replay(dir.path(), &session, &[]);
+    assert_eq!(replayed["verified"]["differing"], 0);
+    no_socket_is_opened(dir.path(), &session);
+    assert_eq!(service.requests().len(), before, "a replay asks nobody");
+}
+
+#[test]
+fn nobody_elsewhere_listens_unless_that_is_wanted() {
+    let service = listener();
+    let (_dir, session) = hears(&service.url, false);
+    let (replies, utterances) = heard(&session);
+    assert!(replies.is_empty() && utterances > 0, "{replies:?} {utterances}");
+    assert_eq!(service.requests().len(), 0, "no role is left to it");
+}
+
 fn picture() -> Vec<u8> {
     let data = (0..3 * 64 * 32).map(|n| (n * 7 % 256) as u8).collect();
     encode_rgb(&RgbPicture { width: 64, height: 32, data }, 90).unwrap().to_vec()
@@ -292,6 +380,10 @@ fn the_contract_is_openapi_and_its_examples_are_what_is_read() {
         let reply = parse_reply(replies[role.name()].to_string().as_bytes(), role).unwrap();
         // Nothing of an example is ignored.
         assert_eq!(serde_json::to_value(&reply).unwrap(), normal(&replies[role.name()]), "{role}");
+    }
+    for reply in examples("/v1/speech", "post").values() {
+        let read = parse_speech(reply.to_string().as_bytes()).unwrap();
+        assert_eq!(&serde_json::to_value(&read).unwrap(), reply);
     }
     for models in examples("/v1/models", "get").values() {
         let read = parse_models(models.to_string().as_bytes()).unwrap();

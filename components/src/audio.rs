@@ -1,10 +1,12 @@
 //! Sound, speech and utterances.
 
 use bevy_ecs::component::Component;
+use bevy_ecs::message::Message;
 use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::id::StableId;
 use crate::input::Stamp;
 use crate::time::Mono;
 
@@ -116,6 +118,34 @@ pub struct UtteranceAudio {
     pub pcm: Bytes,
 }
 
+/// What a service elsewhere heard in an utterance. Written by Ingress.
+#[derive(Message, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpeechHeard {
+    /// The utterance.
+    pub utterance: StableId,
+    /// What was heard, or why nothing was.
+    pub result: Result<Transcript, String>,
+}
+
+/// What was said, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Transcript {
+    /// The words. May be empty.
+    pub text: String,
+    /// What else was heard, the surest first.
+    pub labels: Vec<SoundLabel>,
+}
+
+/// A sound that somebody knows the name of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoundLabel {
+    /// What it is called: `siren`.
+    pub label: String,
+    /// How sure that is, 0 to 1.
+    pub score: f32,
+}
+
 crate::kinds! {
     AudioChunk => "audio_chunk",
     SpeechProbability => "speech_probability",
@@ -124,4 +154,5 @@ crate::kinds! {
     VoiceBuffer => "voice_buffer",
     Utterance => "utterance",
     UtteranceAudio => "utterance_audio",
+    SpeechHeard => "speech_heard",
 }

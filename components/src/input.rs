@@ -8,6 +8,7 @@ use bevy_ecs::resource::Resource;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::audio::SpeechHeard;
 use crate::command::{DeedDone, Switches};
 use crate::device::{CameraRole, LinkState};
 use crate::geometry::CameraGeometry;
@@ -164,6 +165,8 @@ pub enum Payload {
     DeedDone(DeedDone),
     /// What has come of somebody who watches, or wants to.
     Operator(OperatorSaid),
+    /// What a service elsewhere heard in an utterance.
+    SpeechHeard(Box<SpeechHeard>),
     /// The switches as the run before this one left them.
     Switches(Switches),
     /// The config was read anew: all of it, as TOML.
@@ -209,6 +212,7 @@ impl Payload {
             Self::Uplink(_) => "uplink",
             Self::DeedDone(_) => "deed_done",
             Self::Operator(_) => "operator",
+            Self::SpeechHeard(_) => "speech_heard",
             Self::Switches(_) => "switches",
             Self::Config(_) => "config",
             Self::Notice(_) => "notice",

@@ -79,6 +79,9 @@ pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> Result<(), Failure> {
     for check in doctor::models(&config, args.models.folder.as_deref()) {
         said.say(check)?;
     }
+    if let Some(check) = doctor::speech(&config, args.models.folder.as_deref()) {
+        said.say(check)?;
+    }
     for check in doctor::threads(&config) {
         said.say(check)?;
     }

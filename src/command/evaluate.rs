@@ -26,12 +26,15 @@ Examples:
     waywarden evaluate --kitti data/kitti --config trial.toml --models models --json
     waywarden evaluate --camvid data/camvid --video drive.mp4 --markdown > perception.md
 
+  How well it is heard that somebody speaks, by each detector that is here:
+    waywarden evaluate --speech data/speech --noise data/noise/car.wav --models models
+
 Sessions are made in a folder for temporary files (the environment variable TMPDIR names another one), one at a time; ten
 minutes of a simulated drive take about a gigabyte.";
 
 /// What `evaluate` may be told.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = ArgGroup::new("data").required(true).multiple(true).args(["camvid", "tusimple", "culane", "kitti", "video", "simulate"]))]
+#[command(group = ArgGroup::new("data").required(true).multiple(true).args(["camvid", "tusimple", "culane", "kitti", "video", "speech", "noizeus", "noise", "simulate"]))]
 pub struct EvaluateArgs {
     /// CamVid with SegNet's classes: a folder with `test` beside `testannot`, and so on.
     #[arg(long, value_name = "DIR", help_heading = "Data")]
@@ -52,6 +55,23 @@ pub struct EvaluateArgs {
     /// Videos without labels.
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Data")]
     pub video: Vec<PathBuf>,
+
+    /// Boxes of things in the first video that somebody has marked (`time_s,name,left,top,right,bottom`): whether they keep their
+    /// tracks.
+    #[arg(long, value_name = "FILE", help_heading = "Data", requires = "video")]
+    pub tracks: Option<PathBuf>,
+
+    /// Recordings of speech: a folder with WAV files, and beside each its labels, `.rttm` or TEN VAD's `.scv`.
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub speech: Option<PathBuf>,
+
+    /// NOIZEUS: a folder with `clean` beside `car_0dB` and others. Where there is speech follows from the clean sentences.
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub noizeus: Option<PathBuf>,
+
+    /// WAV files in which nobody speaks.
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Data")]
+    pub noise: Vec<PathBuf>,
 
     /// Scenarios to simulate, with commas between them: built in, or TOML files.
     #[arg(long, value_name = "SCENARIO", value_delimiter = ',', help_heading = "Data")]
@@ -80,6 +100,14 @@ pub struct EvaluateArgs {
     /// Prints the table as a page in Markdown, with the command that made it.
     #[arg(long)]
     pub markdown: bool,
+
+    /// Title of that page.
+    #[arg(long, value_name = "TEXT", requires = "markdown", default_value = "Perception")]
+    pub title: String,
+
+    /// Leaves out the rows of single seeds.
+    #[arg(long, requires = "simulate")]
+    pub brief: bool,
 }
 
 /// Seeds of simulated drives.
@@ -131,28 +159,34 @@ pub fn run(args: &EvaluateArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let runner = Runner::new(config, args.models.folder.clone(), args.json)?;
     let mut sheet = Sheet { conditions: runner.conditions(), ..Sheet::default() };
     type Measure = fn(&Path, &Runner, &mut Sheet) -> Result<(), Failure>;
-    let folders: [(&Option<PathBuf>, Measure); 4] = [
+    let folders: [(&Option<PathBuf>, Measure); 6] = [
         (&args.camvid, evaluate::camvid),
         (&args.tusimple, evaluate::tusimple),
         (&args.culane, evaluate::culane),
         (&args.kitti, evaluate::kitti),
+        (&args.speech, evaluate::speech),
+        (&args.noizeus, evaluate::noizeus),
     ];
     for (folder, measure) in folders {
         if let Some(folder) = folder {
             measure(folder, &runner, &mut sheet)?;
         }
     }
+    let mut tracks = args.tracks.as_deref();
     for video in &args.video {
-        evaluate::clip(video, &runner, &mut sheet)?;
+        evaluate::clip(video, tracks.take(), &runner, &mut sheet)?;
+    }
+    for file in &args.noise {
+        evaluate::noise(file, &runner, &mut sheet)?;
     }
     for scenario in &args.simulate {
-        evaluate::drives(scenario, &args.seeds.0, args.duration, &runner, &mut sheet)?;
+        evaluate::drives(scenario, &args.seeds.0, (args.duration, args.brief), &runner, &mut sheet)?;
     }
     sheet.conditions = runner.conditions();
     if args.json {
         writeln!(out, "{}", sheet.to_json())?;
     } else if args.markdown {
-        write!(out, "{}", sheet.to_markdown(&args.words()))?;
+        write!(out, "{}", sheet.to_markdown(&args.title, &args.words()))?;
     } else {
         write!(out, "{}", sheet.to_text())?;
     }
@@ -168,18 +202,30 @@ impl EvaluateArgs {
             _ => path.display().to_string(),
         };
         let mut words = vec!["waywarden evaluate".to_owned()];
-        let folders =
-            [("camvid", &self.camvid), ("tusimple", &self.tusimple), ("culane", &self.culane), ("kitti", &self.kitti)];
+        let folders = [
+            ("camvid", &self.camvid),
+            ("tusimple", &self.tusimple),
+            ("culane", &self.culane),
+            ("kitti", &self.kitti),
+            ("speech", &self.speech),
+            ("noizeus", &self.noizeus),
+        ];
         let files = [("config", &self.config), ("models", &self.models.folder)];
         for (name, path) in folders.into_iter().chain(files) {
             words.extend(path.as_ref().map(|path| format!("--{name} {}", shown(path))));
         }
         words.extend(self.video.iter().map(|path| format!("--video {}", shown(path))));
+        words.extend(self.tracks.iter().map(|path| format!("--tracks {}", shown(path))));
+        words.extend(self.noise.iter().map(|path| format!("--noise {}", shown(path))));
         if !self.simulate.is_empty() {
             words.push(format!("--simulate {} --seeds {}", self.simulate.join(","), self.seeds));
             words.extend(self.duration.map(|length| format!("--duration {}", length.as_secs_f64())));
         }
+        words.extend(self.brief.then(|| "--brief".to_owned()));
         words.push("--markdown".to_owned());
+        if self.title != "Perception" {
+            words.push(format!("--title '{}'", self.title));
+        }
         words.join(" ")
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::json;
-use waywarden_systems::models::{self, MAX_MODEL_BYTES, Manifest, ModelEntry};
+use waywarden_systems::models::{self, MAX_MODEL_BYTES, Manifest, ModelEntry, SpeechEntry};
 
 use crate::cli::seconds;
 use crate::config::Config;
@@ -130,7 +130,7 @@ pub fn run(args: &ModelsArgs, out: &mut dyn Write) -> Result<(), Failure> {
 #[derive(Debug, Serialize)]
 struct Listed<'a> {
     name: &'a str,
-    role: String,
+    role: &'static str,
     licence: &'a str,
     /// What a download is stored as.
     file: &'a str,
@@ -161,11 +161,58 @@ enum State {
     Missing,
 }
 
+/// A model of the manifest, whatever it does.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    name: &'a str,
+    role: &'static str,
+    licence: &'a str,
+    files: &'a [String],
+    urls: &'a [String],
+    sha256: &'a [String],
+}
+
+impl<'a> Known<'a> {
+    /// All of them, those that hear last.
+    fn all(manifest: &'a Manifest) -> impl Iterator<Item = Self> {
+        manifest.models.iter().map(Self::from).chain(manifest.speech.iter().map(Self::from))
+    }
+
+    fn accepts(&self, sha256: &str) -> bool {
+        self.sha256.iter().any(|accepted| accepted == sha256)
+    }
+
+    /// Its file, in the first of `dirs` that has one.
+    fn locate(&self, dirs: &[PathBuf]) -> Option<PathBuf> {
+        let mut places = dirs.iter().flat_map(|dir| self.files.iter().map(move |file| dir.join(file)));
+        places.find(|path| path.is_file())
+    }
+
+    /// What a download of it is stored as.
+    fn stored_as(&self) -> &'a str {
+        self.files.first().map_or(self.name, String::as_str)
+    }
+}
+
+impl<'a> From<&'a ModelEntry> for Known<'a> {
+    fn from(entry: &'a ModelEntry) -> Self {
+        let ModelEntry { name, role, licence, files, urls, sha256, .. } = entry;
+        Self { name, role: role.name(), licence, files, urls, sha256 }
+    }
+}
+
+impl<'a> From<&'a SpeechEntry> for Known<'a> {
+    fn from(entry: &'a SpeechEntry) -> Self {
+        let SpeechEntry { name, licence, files, urls, sha256 } = entry;
+        Self { name, role: "speech", licence, files, urls, sha256 }
+    }
+}
+
 fn list(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let manifest = Manifest::built_in()?;
     let dirs = models::search_dirs(args.dir.as_deref());
     let used = used_by(&Config::default());
-    let listed: Vec<Listed<'_>> = manifest.models.iter().map(|entry| look(entry, &dirs, &used)).collect();
+    let listed: Vec<Listed<'_>> = Known::all(&manifest).map(|entry| look(entry, &dirs, &used)).collect();
     if args.json {
         writeln!(out, "{}", json!({ "ok": true, "dirs": dirs, "models": listed }))?;
         return Ok(());
@@ -191,7 +238,7 @@ fn list(args: &ListArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn look<'a>(entry: &'a ModelEntry, dirs: &[PathBuf], used: &[String]) -> Listed<'a> {
+fn look<'a>(entry: Known<'a>, dirs: &[PathBuf], used: &[String]) -> Listed<'a> {
     let path = entry.locate(dirs);
     let sha256 = path.as_deref().map(models::sha256_of);
     let state = match &sha256 {
@@ -201,23 +248,18 @@ fn look<'a>(entry: &'a ModelEntry, dirs: &[PathBuf], used: &[String]) -> Listed<
         Some(Ok(_)) => State::Wrong,
     };
     Listed {
-        name: &entry.name,
-        role: entry.role.to_string(),
-        licence: &entry.licence,
-        file: stored_as(entry),
-        default: used.contains(&entry.name),
+        name: entry.name,
+        role: entry.role,
+        licence: entry.licence,
+        file: entry.stored_as(),
+        default: used.iter().any(|used| used == entry.name),
         state,
         bytes: path.as_deref().and_then(|path| path.metadata().ok()).map(|metadata| metadata.len()),
         path,
         sha256: sha256.and_then(Result::ok),
-        accepted: &entry.sha256,
-        urls: &entry.urls,
+        accepted: entry.sha256,
+        urls: entry.urls,
     }
-}
-
-/// What a download of it is stored as.
-fn stored_as(entry: &ModelEntry) -> &str {
-    entry.files.first().map_or(entry.name.as_str(), String::as_str)
 }
 
 /// The names of the models that a config uses.
@@ -269,11 +311,11 @@ fn fetch(args: &FetchArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The models that are meant.
-fn wanted<'a>(args: &FetchArgs, manifest: &'a Manifest) -> Result<Vec<&'a ModelEntry>, Failure> {
-    let known = |name: &String| manifest.models.iter().find(|entry| entry.name == *name);
+fn wanted<'a>(args: &FetchArgs, manifest: &'a Manifest) -> Result<Vec<Known<'a>>, Failure> {
+    let known = |name: &String| Known::all(manifest).find(|entry| entry.name == name);
     if !args.names.is_empty() {
         let unknown = |name: &String| {
-            let known: Vec<&str> = manifest.models.iter().map(|entry| entry.name.as_str()).collect();
+            let known: Vec<&str> = Known::all(manifest).map(|entry| entry.name).collect();
             Failure::bad_input(format!("no model is called `{name}`")).hint(format!("known are {}", known.join(", ")))
         };
         return args.names.iter().map(|name| known(name).ok_or_else(|| unknown(name))).collect();
@@ -283,15 +325,15 @@ fn wanted<'a>(args: &FetchArgs, manifest: &'a Manifest) -> Result<Vec<&'a ModelE
     Ok(used_by(&config).iter().filter_map(known).collect())
 }
 
-fn fetch_one(entry: &ModelEntry, dir: &Path, args: &FetchArgs) -> Result<Fetched, Failure> {
-    let path = dir.join(stored_as(entry));
-    let done = |downloaded| Fetched { name: entry.name.clone(), path: path.clone(), downloaded };
+fn fetch_one(entry: Known<'_>, dir: &Path, args: &FetchArgs) -> Result<Fetched, Failure> {
+    let path = dir.join(entry.stored_as());
+    let done = |downloaded| Fetched { name: entry.name.to_owned(), path: path.clone(), downloaded };
     if models::sha256_of(&path).is_ok_and(|found| entry.accepts(&found)) {
         return Ok(done(false));
     }
     let urls = match &args.from[..] {
-        [] => entry.urls.clone(),
-        mirrors => mirrors.iter().map(|url| format!("{}/{}", url.trim_end_matches('/'), stored_as(entry))).collect(),
+        [] => entry.urls.to_vec(),
+        mirrors => mirrors.iter().map(|url| format!("{}/{}", url.trim_end_matches('/'), entry.stored_as())).collect(),
     };
     if urls.is_empty() {
         return Err(Failure::bad_input(format!("no known address of {}", entry.name)).hint(format!(
@@ -307,7 +349,7 @@ fn fetch_one(entry: &ModelEntry, dir: &Path, args: &FetchArgs) -> Result<Fetched
         show: Show::new(args.json),
         ..default
     };
-    let wanted = Wanted { urls: &urls, sha256: &entry.sha256, to: &path, largest: MAX_MODEL_BYTES };
+    let wanted = Wanted { urls: &urls, sha256: entry.sha256, to: &path, largest: MAX_MODEL_BYTES };
     match download(&wanted, &manner) {
         Ok(()) => Ok(done(true)),
         Err(errors) => Err(explain(entry, &errors)),
@@ -315,7 +357,7 @@ fn fetch_one(entry: &ModelEntry, dir: &Path, args: &FetchArgs) -> Result<Fetched
 }
 
 /// Why a model could not be had, and what to do.
-fn explain(entry: &ModelEntry, errors: &[DownloadError]) -> Failure {
+fn explain(entry: Known<'_>, errors: &[DownloadError]) -> Failure {
     let about = |error: &DownloadError| {
         let hint = match error {
             DownloadError::Broken { .. } => "is the network there? Once more goes on where it stopped",

@@ -82,6 +82,8 @@ pub struct Remote {
     pub url: String,
     /// What it computes.
     pub roles: Vec<JobRole>,
+    /// Whether it is given utterances as well, to listen to.
+    pub speech: bool,
     /// A file with the token that it asks for. Empty: none.
     pub token_file: String,
     /// A PEM file with certificates that vouch for it, beside those that this computer trusts. Empty: none.
@@ -105,6 +107,7 @@ impl Default for Remote {
         Self {
             url: String::new(),
             roles: JobRole::ALL.to_vec(),
+            speech: false,
             token_file: String::new(),
             ca_file: String::new(),
             plain_http: false,

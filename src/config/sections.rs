@@ -79,7 +79,7 @@ pub struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        Self { compute: 2, jobs: 1, model: 1, network: 1, realtime: true }
+        Self { compute: 2, jobs: 2, model: 1, network: 1, realtime: true }
     }
 }
 
@@ -125,7 +125,7 @@ impl Default for Segmentation {
             enabled: true,
             model: "twinlitenet".into(),
             fallback: LaneFallback::Classical,
-            rate_hz: 10.0,
+            rate_hz: 5.0,
             deadline_ms: 15_000,
             virtual_latency_ms: 150,
         }
@@ -171,7 +171,7 @@ impl Default for Detection {
             enabled: true,
             model: "yolox_nano".into(),
             rate_hz: 10.0,
-            score: 0.3,
+            score: 0.32,
             crop: DetectionCrop::VanishingPoint,
             crop_share: 0.54,
             deadline_ms: 15_000,

@@ -11,14 +11,19 @@ use waywarden_systems::models::{Manifest, ModelEntry, search_dirs};
 use waywarden_systems::obstacles::crop::around_vanishing_point;
 use waywarden_systems::simulate::camera::{CameraSettings, CameraSimulator};
 use waywarden_systems::simulate::{Drive, Scenario};
+use waywarden_systems::voice::detector::EARSHOT;
 
 use super::Check;
 use super::pace::{Advice, Demand, Measured, Threads, advise, load};
 use crate::config::{Config, DetectionCrop};
 use crate::engines::Engines;
+use crate::hearing::Hearing;
 
 /// Runs of a model that are timed, after one that is not.
 const RUNS: u32 = 3;
+
+/// Windows of silence that a speech detector is timed on.
+const WINDOWS: u32 = 30;
 
 /// Models that take another place's where the computer is slow, the best first, the quickest last.
 const FAST: [(JobRole, &[&str]); 2] =
@@ -55,6 +60,38 @@ pub fn models(config: &Config, folder: Option<&Path>) -> Vec<Check> {
     }
     checks.extend(pace(config, folder, &picture, measured));
     checks
+}
+
+/// What listens for speech, and what share of a core that takes. None where there is no microphone.
+pub fn speech(config: &Config, folder: Option<&Path>) -> Option<Check> {
+    const NAME: &str = "speech";
+    let hearing = match Hearing::load(config, &config.streams(), folder, None) {
+        Ok(hearing) => hearing,
+        Err(failure) => return Some(Check::failure(NAME, &failure)),
+    };
+    let by = hearing.describe()?.engine;
+    let (name, mut detector) = (&hearing.status.detector, hearing.choice.detector());
+    let window = vec![0; detector.window()];
+    let begin = boottime();
+    for _ in 0..WINDOWS {
+        if let Err(error) = detector.hear(&window) {
+            return Some(Check::fail(
+                NAME,
+                format!("{name} on {by}: {error}"),
+                "another file, or detector = \"earshot\"",
+            ));
+        }
+    }
+    let heard_s = f64::from(WINDOWS) * window.len() as f64 / f64::from(SAMPLE_RATE);
+    let share = boottime().since(begin).as_secs_f64() / heard_s * 100.0;
+    let found = match name == EARSHOT {
+        true => format!("{by}: {share:.2} % of a core"),
+        false => format!("{name} on {by}: {share:.2} % of a core"),
+    };
+    Some(match hearing.status.instead.as_str() {
+        "" => Check::ok(NAME, found),
+        why => Check::warn(NAME, format!("{found}, because {why}"), "`waywarden models list` says which file it is"),
+    })
 }
 
 /// Milliseconds of a run.

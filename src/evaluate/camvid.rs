@@ -19,6 +19,9 @@ use crate::failure::Failure;
 
 /// What the drivable area and the lines together are to share with the labelled road, at least.
 const ROAD_GOAL: Goal = Goal::AtLeast(0.84);
+/// How many of the vehicles are to be found, and of the boxes right, at least.
+const RECALL_GOAL: Goal = Goal::AtLeast(0.93);
+const PRECISION_GOAL: Goal = Goal::AtLeast(0.95);
 
 /// A labelled picture.
 struct Labelled {
@@ -144,6 +147,7 @@ fn rows(sheet: &mut Sheet, split: &str, scored: &[&Scored], all: bool) {
     let tallies: Vec<Tally> = vehicles.iter().map(|found| found.tally).collect();
     part.tally("vehicles", &tallies, "boxes", "blobs");
     if all {
+        part.goal_of("vehicles: precision", PRECISION_GOAL).goal_of("vehicles: recall", RECALL_GOAL);
         for size in Size::ALL {
             let of_size = |found: &&Found| {
                 let blobs = found.blobs.iter().filter(|(pixels, _)| Size::of(*pixels as f64) == size);

@@ -13,11 +13,28 @@ use waywarden_perception::score::{Share, Tally, sum};
 
 use super::observe::{FrameSeen, Seen};
 use super::runner::Runner;
-use super::table::{Incident, Part, Sheet};
+use super::table::{Goal, Incident, Part, Sheet};
 use crate::failure::Failure;
 
 /// Distances that are told apart, in metres.
 const DISTANCES: [(f32, f32); 3] = [(0.0, 20.0), (20.0, 40.0), (40.0, 80.0)];
+
+/// Nearer than this, in metres, distances are to be right to a tenth.
+const NEAR_M: f32 = 40.0;
+const DISTANCE_GOAL: Goal = Goal::AtMost(0.1);
+/// Errors of the time to collision, in seconds: the median, and what nine of ten do not exceed.
+const TTC_GOALS: [Goal; 2] = [Goal::AtMost(0.3), Goal::AtMost(0.8)];
+/// Root of the mean square of what the offset in the lane is off, in metres.
+const OFFSET_GOAL: Goal = Goal::AtMost(0.1);
+/// False warnings an hour, all kinds together.
+const FALSE_GOAL: Goal = Goal::AtMost(1.0);
+/// How early collisions on a steady course are warned of, in seconds: each, and half of them.
+const LEAD_GOALS: [Goal; 2] = [Goal::AtLeast(1.9), Goal::AtLeast(2.4)];
+
+/// How soon collisions that could not be foreseen are warned of, in seconds after contact was as far away as the threshold, and
+/// how many of them.
+const SOON_S: f64 = 0.5;
+const SOON_GOAL: Goal = Goal::AtLeast(1.0);
 
 /// What came of a drive.
 #[derive(Debug, Default)]
@@ -33,31 +50,37 @@ struct Driven {
     /// Errors of tracks, in metres: all, and by distance.
     distances: Vec<f64>,
     distances_near: [Vec<f64>; DISTANCES.len()],
+    /// Errors of those up to [`NEAR_M`], as shares of the distance.
+    shares_near: Vec<f64>,
     /// In seconds.
     times: Vec<f64>,
     /// Of the frames that were looked at where there is a lane: those in which one was claimed; and how far off, in metres.
     lane: Share,
     offsets: Vec<f64>,
     warnings: BTreeMap<AlertKind, Verdict>,
+    /// How early vehicles on a steady course were warned of, in seconds before contact.
+    steady: Vec<f64>,
+    /// How long after contact was as far away as the threshold the others were warned of, in seconds; infinite: not at all.
+    delays: Vec<f64>,
     /// False warnings and dangers that were not warned of: when, what, and what was said.
     incidents: Vec<(f64, &'static str, String)>,
 }
 
-/// Measures on drives of a scenario, one a seed: all of them, and each.
+/// Measures on drives of a scenario, one a seed: all of them, and each unless it is to be `brief`.
 ///
 /// # Errors
 /// When the scenario cannot be used, or the app fails.
 pub fn drives(
     scenario: &str,
     seeds: &[u64],
-    length: Option<Duration>,
+    (length, brief): (Option<Duration>, bool),
     runner: &Runner,
     sheet: &mut Sheet,
 ) -> Result<(), Failure> {
     let mut all = Vec::new();
     for seed in seeds {
         let (seen, truth) = runner.drive(scenario, *seed, length)?;
-        all.push(score(&seen, &truth));
+        all.push(score(&seen, &truth, runner.config.warnings.forward_collision.caution_s.into()));
     }
     let data = format!("simulated: {scenario}");
     for (seed, driven) in seeds.iter().zip(&all) {
@@ -71,13 +94,13 @@ pub fn drives(
         }));
     }
     rows(sheet, &data, "all seeds", &all.iter().collect::<Vec<_>>(), true);
-    for (seed, driven) in seeds.iter().zip(&all).filter(|_| seeds.len() > 1) {
+    for (seed, driven) in seeds.iter().zip(&all).filter(|_| seeds.len() > 1 && !brief) {
         rows(sheet, &data, &format!("seed {seed}"), &[driven], false);
     }
     Ok(())
 }
 
-fn score(seen: &Seen, truth: &[(Mono, Truth)]) -> Driven {
+fn score(seen: &Seen, truth: &[(Mono, Truth)], caution_s: f64) -> Driven {
     let mut driven = Driven { hours: seen.last.as_secs_f64() / 3600.0, ..Driven::default() };
     let at: BTreeMap<Mono, &Truth> = truth.iter().map(|(at, truth)| (*at, truth)).collect();
     for frame in seen.frames.values() {
@@ -91,6 +114,12 @@ fn score(seen: &Seen, truth: &[(Mono, Truth)]) -> Driven {
         to_s: alert.to.as_secs_f64(),
     });
     let given: Vec<Given> = given.collect();
+    for course in warnings::courses(truth.iter().map(|(at, truth)| (at.as_secs_f64(), truth)), caution_s) {
+        match course.steady {
+            true => driven.steady.push(course.lead(&given)),
+            false => driven.delays.push(course.delay(&given).unwrap_or(f64::INFINITY)),
+        }
+    }
     for kind in AlertKind::ALL {
         let dangers = warnings::dangers(kind, truth.iter().map(|(at, truth)| (at.as_secs_f64(), truth)));
         driven.warnings.insert(kind, warnings::judge(kind, &dangers, &given));
@@ -127,6 +156,9 @@ impl Driven {
             let Some(object) = truth::object_of(&area, track.class, &truth.objects) else { continue };
             let error = truth::distance_error(&motion, object);
             self.distances.push(error);
+            if (1.0..NEAR_M).contains(&object.distance_m) {
+                self.shares_near.push(error / f64::from(object.distance_m));
+            }
             for ((from, to), errors) in DISTANCES.iter().zip(&mut self.distances_near) {
                 if (*from..*to).contains(&object.distance_m) {
                     errors.push(error);
@@ -189,7 +221,15 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
             errors(&mut part, &what, "m", drives, |driven| driven.distances_near.get(n));
         }
     }
+    errors(&mut part, "tracks, to 40 m: distance error as a share of the distance", "", drives, |driven| {
+        Some(&driven.shares_near)
+    });
     errors(&mut part, "tracks in lane: TTC error", "s", drives, |driven| Some(&driven.times));
+    if all {
+        part.goal_of("tracks, to 40 m: distance error as a share of the distance, median", DISTANCE_GOAL)
+            .goal_of("tracks in lane: TTC error, median", TTC_GOALS[0])
+            .goal_of("tracks in lane: TTC error, 90 %", TTC_GOALS[1]);
+    }
     let gated: Vec<Gated> = drives.iter().map(|driven| driven.gated).collect();
     let skipped: Vec<Share> = gated.iter().map(|gated| gated.skipped).collect();
     part.share("gate: held back", &skipped, "frames");
@@ -199,6 +239,18 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
     let lanes: Vec<Share> = drives.iter().map(|driven| driven.lane).collect();
     part.share("lane claimed, of the frames looked at", &lanes, "frames");
     errors(&mut part, "lane: offset error", "m", drives, |driven| Some(&driven.offsets));
+    let looks = drives.iter().map(|driven| driven.offsets.len() as u64).sum();
+    part.drawn("lane: offset error, root mean square", "m", drives.len(), (looks, "looks"), |weights| {
+        let weighted = |value: &dyn Fn(&Driven) -> f64| -> f64 {
+            drives.iter().zip(weights).map(|(driven, times)| value(driven) * f64::from(*times)).sum()
+        };
+        let squares = weighted(&|driven| driven.offsets.iter().map(|error| error * error).sum());
+        let n = weighted(&|driven| driven.offsets.len() as f64);
+        (n > 0.0).then(|| (squares / n).sqrt())
+    });
+    if all {
+        part.goal(OFFSET_GOAL);
+    }
     warning_rows(sheet, data, split, drives, all);
 }
 
@@ -229,11 +281,41 @@ fn warning_rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], 
             });
         }
     }
+    if all {
+        courses(sheet, data, split, drives);
+    }
     let given = |driven: &&Driven| driven.warnings.values().map(|verdict| verdict.wrong.whole).sum::<u64>();
     let mut part = sheet.part(data, split, &JobRole::ALL);
     hourly(&mut part, "all warnings: false".to_owned(), drives, drives.iter().map(given).sum(), |driven| {
         driven.warnings.values().map(|verdict| verdict.wrong.part).sum()
     });
+    if all {
+        part.goal(FALSE_GOAL);
+    }
+}
+
+/// How early collisions were warned of, and how soon where they could not be foreseen.
+fn courses(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven]) {
+    let mut part = sheet.part(data, split, &JobRole::ALL);
+    let steady = Errors::new(&drives.iter().map(|driven| driven.steady.clone()).collect::<Vec<_>>());
+    let n = (steady.len() as u64, "courses");
+    for ((what, share), goal) in [("least", 0.0), ("median", 0.5)].into_iter().zip(LEAD_GOALS) {
+        part.drawn(format!("forward_collision, steady course: lead, {what}"), "s", drives.len(), n, |weights| {
+            steady.weighted_quantile(share, weights)
+        });
+        part.goal(goal);
+    }
+    let delays: Vec<Vec<Share>> =
+        drives.iter().map(|driven| driven.delays.iter().map(|delay| Share::one(*delay <= SOON_S)).collect()).collect();
+    let soon: Vec<Share> =
+        delays.iter().map(|each| each.iter().fold(Share::default(), |sum, one| sum + *one)).collect();
+    part.share("forward_collision, cut-in and braking: warned within 0.5 s of the threshold", &soon, "courses");
+    part.goal(SOON_GOAL);
+    let mut late: Vec<f64> = drives.iter().flat_map(|driven| driven.delays.iter().copied()).collect();
+    late.sort_unstable_by(f64::total_cmp);
+    let median = late.get(late.len() / 2).copied().filter(|delay| delay.is_finite());
+    let n = (late.len() as u64, "courses");
+    part.figure("forward_collision, cut-in and braking: warned so late, median", "s", median, None, n);
 }
 
 /// How many an hour.
@@ -359,7 +441,7 @@ mod tests {
         let alerts = [right, wrong].into_iter().enumerate();
         let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
         let seen = Seen { frames, alerts, models: ModelStatus::default(), last: mono(36.0) };
-        let driven = score(&seen, &truth);
+        let driven = score(&seen, &truth, 2.7);
         assert_eq!(driven.incidents, [(3.0, "false warning", "lane_departure: too near".to_owned())]);
         assert_eq!(driven.vehicles.tally().recall, Share::one(true));
         assert_eq!(

@@ -60,6 +60,19 @@ impl AlertSeen {
     }
 }
 
+/// What the app heard.
+#[derive(Clone, Debug, Default)]
+pub struct SoundSeen {
+    /// When the first sample was heard.
+    pub begun: Option<Mono>,
+    /// Probabilities of the windows that ended in each chunk, by its number.
+    pub windows: BTreeMap<u64, Vec<f32>>,
+    /// Where speech begins and ends in each utterance, by its number.
+    pub utterances: BTreeMap<u64, (Mono, Mono)>,
+    /// Samples of a window.
+    pub window_samples: u32,
+}
+
 /// What the app concluded in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -67,24 +80,26 @@ pub struct Seen {
     pub frames: BTreeMap<u64, FrameSeen>,
     /// The warnings.
     pub alerts: BTreeMap<StableId, AlertSeen>,
+    /// What was heard by the stream that is watched, if that is a microphone.
+    pub sound: SoundSeen,
     /// Which models there were.
     pub models: ModelStatus,
     /// Time of the last tick.
     pub last: Mono,
 }
 
-/// Notes what is concluded of the frames of one camera. Cheap to clone.
+/// Notes what is concluded of the frames of one camera, or the sound of one microphone. Cheap to clone.
 #[derive(Resource, Clone)]
 pub struct Observer {
-    camera: StreamId,
+    stream: StreamId,
     masks: bool,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl Observer {
-    /// Watches this camera. Masks are large: they are kept only if asked for.
-    pub fn new(camera: StreamId, masks: bool) -> Self {
-        Self { camera, masks, seen: Arc::default() }
+    /// Watches this camera, or listens to this microphone. Masks are large: they are kept only if asked for.
+    pub fn new(stream: StreamId, masks: bool) -> Self {
+        Self { stream, masks, seen: Arc::default() }
     }
 
     /// What has been seen; nothing is left here.
@@ -101,7 +116,7 @@ impl Plugin for ObserverPlugin {
         app.insert_resource(self.0.clone())
             .exempt::<Observer>("written for the outside, and read by no system")
             // By then all of this tick has been understood, and no frame has retired.
-            .add_systems(Act, observe.after(dispatch));
+            .add_systems(Act, (observe, listen).chain().after(dispatch));
     }
 }
 
@@ -138,7 +153,7 @@ fn observe(
     }
     seen.last = clock.now;
     for (id, stamp, thumbnail, gate, masks, lanes, boxes) in
-        frames.iter().filter(|(id, ..)| id.stream == observer.camera)
+        frames.iter().filter(|(id, ..)| id.stream == observer.stream)
     {
         let frame = seen.frames.entry(id.seq).or_insert_with(|| {
             let held = matches!(gate, GateScore::Judged { accepted: false, .. });
@@ -160,12 +175,36 @@ fn observe(
             frame.lanes = Some(lanes.clone());
         }
     }
-    for (id, track) in tracks.iter().filter(|(_, track)| track.frame.stream == observer.camera) {
+    for (id, track) in tracks.iter().filter(|(_, track)| track.frame.stream == observer.stream) {
         if let Some(frame) = seen.frames.get_mut(&track.frame.seq) {
             frame.tracks.entry(*id).or_insert_with(|| track.clone());
         }
     }
     for (id, alert) in alerts.iter() {
         seen.alerts.entry(*id).or_insert_with(|| AlertSeen::new(alert, clock.now)).goes_on(alert, clock.now);
+    }
+}
+
+/// Notes what this tick has heard.
+fn listen(
+    observer: Res<Observer>,
+    status: Res<VoiceStatus>,
+    chunks: Query<(&StableId, &Stamp, &AudioChunk, &SpeechProbability)>,
+    utterances: Query<(&StableId, &Utterance)>,
+) {
+    let mut seen = observer.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let sound = &mut seen.sound;
+    sound.window_samples = status.window_samples;
+    for (id, stamp, chunk, speech) in chunks.iter().filter(|(id, ..)| id.stream == observer.stream) {
+        let SpeechProbability::Windows(windows) = speech else { continue };
+        sound.windows.entry(id.seq).or_insert_with(|| windows.clone());
+        let length =
+            std::time::Duration::from_nanos(chunk.pcm.len() as u64 / 2 * 1_000_000_000 / u64::from(SAMPLE_RATE));
+        let began = stamp.captured - length;
+        sound.begun = Some(sound.begun.map_or(began, |first| first.min(began)));
+    }
+    let own = StreamId::utterances_of(observer.stream);
+    for (id, utterance) in utterances.iter().filter(|(id, _)| id.stream == own) {
+        sound.utterances.entry(id.seq).or_insert((utterance.speech_from, utterance.speech_until));
     }
 }

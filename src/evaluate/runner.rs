@@ -7,17 +7,30 @@ use std::time::Duration;
 use tempfile::TempDir;
 use waywarden_components::prelude::*;
 use waywarden_systems::import::Reader;
+use waywarden_systems::import::wav::Wav;
 use waywarden_systems::session::{Record, SessionReader};
 
-use super::observe::{Observer, ObserverPlugin, Seen};
+use super::observe::{Observer, ObserverPlugin, Seen, SoundSeen};
 use super::table::Conditions;
 use crate::assemble::{Assembly, assemble};
 use crate::command::args::ModelsFolder;
 use crate::command::replay::{self, ReplayArgs};
 use crate::command::simulate;
-use crate::config::Config;
+use crate::config::{Config, VoiceDetector};
 use crate::failure::Failure;
+use crate::hearing::Hearing;
 use crate::progress::Show;
+
+/// What a detector made of a recording.
+#[derive(Clone, Debug)]
+pub struct Listened {
+    /// The detector.
+    pub detector: String,
+    /// What computed it, with its version.
+    pub by: String,
+    /// What it heard.
+    pub sound: SoundSeen,
+}
 
 /// Makes sessions in a folder that is gone afterwards, and replays them.
 pub struct Runner {
@@ -71,6 +84,42 @@ impl Runner {
         let seen = self.replay(&out, StreamId(1), masks);
         std::fs::remove_file(&out)?;
         seen
+    }
+
+    /// Has a microphone give what is in a WAV file, listened to by this detector, and replays it. None where that detector is
+    /// not to be had.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a replay fails.
+    pub fn listen(&self, name: &str, wav: &Path, detector: VoiceDetector) -> Result<Option<Listened>, Failure> {
+        let mut config = self.config.clone();
+        config.voice.detector = detector;
+        let streams = [StreamSpec { id: StreamId(1), name: "microphone".to_owned(), kind: StreamKind::Microphone }];
+        let hearing = Hearing::load(&config, &streams, self.models.as_deref(), None)?;
+        if !hearing.status.instead.is_empty() {
+            return Ok(None);
+        }
+        let by = hearing.describe().map_or_else(String::new, |listener| listener.engine);
+        let detector = hearing.status.detector.clone();
+        let out = self.session();
+        assemble(Assembly {
+            config: &config,
+            streams: &streams,
+            sources: vec![(StreamId(1), Box::new(Wav::open(wav)?))],
+            out: &out,
+            segment: None,
+            what: format!("importing {name}"),
+            done: "imported",
+            show: Show::new(self.json),
+        })?;
+        let seen = self.replay(&out, StreamId(1), false);
+        std::fs::remove_file(&out)?;
+        Ok(Some(Listened { detector, by, sound: seen?.sound }))
+    }
+
+    /// A file of this name in the folder for sessions.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Simulates a drive, and replays it. The truth of each picture comes along, in order of time.

@@ -209,9 +209,8 @@ impl Sheet {
     }
 
     /// As a page, with the command that made it.
-    pub fn to_markdown(&self, command: &str) -> String {
-        let mut page =
-            format!("# Perception\n\nMade by the command below; do not edit.\n\n    {command}\n\n{ABOUT}\n\n");
+    pub fn to_markdown(&self, title: &str, command: &str) -> String {
+        let mut page = format!("# {title}\n\nMade by the command below; do not edit.\n\n    {command}\n\n{ABOUT}\n\n");
         page.push_str("| | |\n| --- | --- |\n");
         for (what, value) in self.conditions.words() {
             let _ = writeln!(page, "| {what} | {} |", escape(&value));
@@ -237,9 +236,19 @@ const ABOUT: &str = "\
 Everything went through the app's own pipeline, in virtual time: pictures as they are imported, gate, rates, latency of
 models. Shares go from 0 to 1. Intervals: the percentile bootstrap over pictures, or over drives where there are several.
 What each figure means is said in `systems/perception/src/score/`. A figure is quotable when the gate was in force and
-models took time.";
+models took time.
+
+What was chosen, and on what: warnings and following on seeds 1 to 10 of the simulator, of which none is reported; speech on
+sentences 1 to 15 of NOIZEUS. Real pictures that influenced a choice: CamVid's, all of them seen, by the figures of `train`
+(size of the second look, least scores, the probability from which road counts), and the clips of the highway and of concrete
+and shadows (how lanes are followed). TuSimple's, the clip without a road, and the other recordings influenced none.";
 
 impl Row {
+    fn set_goal(&mut self, goal: Goal) {
+        self.goal = Some(goal);
+        self.met = self.value.map(|value| goal.is_met(value));
+    }
+
     fn cells(&self) -> [String; 8] {
         let goal = match (self.goal, self.met) {
             (Some(Goal::AtLeast(goal)), met) => format!("≥ {goal}{}", verdict(met)),
@@ -330,8 +339,17 @@ impl Part<'_> {
     /// What the last figure is to be.
     pub fn goal(&mut self, goal: Goal) -> &mut Self {
         if let Some(row) = self.sheet.rows.last_mut() {
-            row.goal = Some(goal);
-            row.met = row.value.map(|value| goal.is_met(value));
+            row.set_goal(goal);
+        }
+        self
+    }
+
+    /// What the figure of this name is to be.
+    pub fn goal_of(&mut self, what: &str, goal: Goal) -> &mut Self {
+        let (data, split) = (&self.data, &self.split);
+        let found = |row: &&mut Row| row.what == what && row.data == *data && row.split == *split;
+        if let Some(row) = self.sheet.rows.iter_mut().rev().find(found) {
+            row.set_goal(goal);
         }
         self
     }
@@ -372,7 +390,8 @@ mod tests {
         for part in ["in force", "segmentation 150 ms", "0.667", "0.500 to 0.750", "6 cars", "≥ 0.7, missed", "–"] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let page = sheet.to_markdown("waywarden evaluate");
+        let page = sheet.to_markdown("A page", "waywarden evaluate");
+        assert!(page.starts_with("# A page\n"));
         assert!(page.contains("\n## a\\|b\n") && page.contains("| all | found | 0.667 |"), "{page}");
         assert_eq!(page.matches("| part | what |").count(), 1);
         let json = sheet.to_json();

@@ -11,10 +11,12 @@ use super::files;
 use super::observe::FrameSeen;
 use super::runner::Runner;
 use super::stills::{self, Still};
-use super::table::Sheet;
+use super::table::{Goal, Sheet};
 use crate::failure::Failure;
 
 const DATA: &str = "TuSimple";
+/// F1 of the pixels of lines, at least.
+const LINES_GOAL: Goal = Goal::AtLeast(0.75);
 
 /// A labelled picture: what there is of labels.
 struct Labelled {
@@ -49,7 +51,7 @@ pub fn tusimple(folder: &Path, runner: &Runner, sheet: &mut Sheet) -> Result<(),
     }
     let mut part = sheet.part(DATA, "all", &[JobRole::Segmentation]);
     if labelled.iter().any(|one| one.mask.is_some()) {
-        part.tally("line pixels, ±6 px", &pixels, "px", "px");
+        part.tally("line pixels, ±6 px", &pixels, "px", "px").goal(LINES_GOAL);
     }
     let all: Vec<Verdict> = verdicts(&seen, false);
     let pair: Vec<Verdict> = verdicts(&seen, true);

@@ -75,6 +75,7 @@ impl Plugin for IngressPlugin {
             .tick_message::<BrokerMessage>()
             .tick_message::<DeedDone>()
             .tick_message::<OperatorSaid>()
+            .tick_message::<SpeechHeard>()
             .tick_message::<SwitchesRestored>();
         app.add_systems(Ingress, drain);
     }
@@ -164,6 +165,7 @@ fn admit(world: &mut World, input: &Input) {
         }
         Payload::DeedDone(done) => write(world, done.clone()),
         Payload::Operator(said) => write(world, said.clone()),
+        Payload::SpeechHeard(heard) => write(world, (**heard).clone()),
         Payload::Switches(switches) => write(world, SwitchesRestored(*switches)),
         Payload::Config(toml) => settings::change(world, toml),
         Payload::Notice(notice) => write(world, notice.clone()),

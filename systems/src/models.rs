@@ -93,7 +93,7 @@ pub struct ModelEntry {
     pub input: InputSpec,
     /// How its output is read.
     pub decoder: Decoder,
-    /// When a detection is believed.
+    /// When it is believed.
     #[serde(default)]
     pub thresholds: Thresholds,
     /// Where it can be had.
@@ -132,7 +132,7 @@ pub struct CustomModel {
     pub input: InputSpec,
     /// How its output is read.
     pub decoder: Decoder,
-    /// When a detection is believed.
+    /// When it is believed.
     #[serde(default)]
     pub thresholds: Thresholds,
 }

@@ -12,6 +12,8 @@ use waywarden_components::prelude::*;
 
 use crate::emit::{Emit, Token};
 use crate::inference::InferenceError;
+#[cfg(not(fuzzing))]
+use crate::inference::remote::speech::{SpeechPost, post};
 use crate::registry::Register;
 use detector::{Choice, Detector};
 use endpoint::{SAMPLE_NS, VoiceSettings, break_off, is_behind_a_hole, listen};
@@ -38,6 +40,8 @@ impl Plugin for VoicePlugin {
             .exempt::<Detectors>("cannot be saved: begins anew with every segment")
             .exempt::<Token<Utterance>>("declares access, holds nothing");
         app.add_systems(Sense, detect.after(Negotiating));
+        #[cfg(not(fuzzing))]
+        app.exempt::<SpeechPost>("the outside").add_systems(Act, post);
     }
 }
 

@@ -127,7 +127,7 @@ fn start_look_ahead(threads: usize, plan: &Plan) -> Result<Option<LookAhead>, Fa
             _ => None,
         }));
     }
-    let closer = CloserLook(Some(plan.config.segmentation.rate_hz as f32));
+    let closer = CloserLook(Some(app::features_hz(&plan.config)));
     Ok(Some(LookAhead::start(threads, move |frame| {
         let due = closer.is_due(frame.before, frame.captured);
         first_look(&frame.jpeg, lanes.get(&frame.stream).copied().filter(|_| due))

@@ -4,6 +4,7 @@ pub mod camvid;
 pub mod culane;
 pub mod kitti;
 pub mod rttm;
+pub mod tenvad;
 pub mod tusimple;
 
 use std::fmt;
@@ -110,6 +111,7 @@ mod tests {
         let _ = kitti::calibration(bytes);
         let _ = culane::lines(bytes);
         let _ = rttm::turns(bytes);
+        let _ = tenvad::stretches(bytes);
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use waywarden_components::audio::{SoundLabel, Transcript};
 use waywarden_components::job::{Crop, JobOutput, JobRole};
 use waywarden_components::perception::{Detection, Mask};
 
@@ -14,6 +15,13 @@ use super::detect::MAX_BOXES;
 
 /// The largest picture that is taken, in bytes.
 pub const LARGEST_PICTURE: usize = 8 << 20;
+
+/// The largest utterance that is sent, in bytes of its samples: a minute.
+pub const LARGEST_UTTERANCE: usize = 60 * 16_000 * 2;
+
+/// The longest text that is believed, in bytes, and the most labels.
+const LONGEST_TEXT: usize = 8192;
+const MOST_LABELS: usize = 64;
 
 /// The largest reply that is read, in bytes.
 pub const LARGEST_REPLY: usize = 4 << 20;
@@ -33,6 +41,17 @@ pub struct Reply {
     pub took_ms: f64,
     /// What it found.
     pub output: JobOutput,
+}
+
+/// What was heard in an utterance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpeechReply {
+    /// Which model listened to it.
+    pub model: ModelIdentity,
+    /// How long that took, in milliseconds.
+    pub took_ms: f64,
+    /// What it heard.
+    pub heard: Transcript,
 }
 
 /// What a service computes.
@@ -65,9 +84,7 @@ pub enum ReplyError {
 /// [`ReplyError`] when it is anything but what a model could have found.
 pub fn parse_reply(bytes: &[u8], role: JobRole) -> Result<Reply, ReplyError> {
     let mut reply: Reply = read(bytes)?;
-    if !(reply.took_ms.is_finite() && reply.took_ms >= 0.0) {
-        return Err(ReplyError::Unsound("a time that is none"));
-    }
+    check_time(reply.took_ms)?;
     check_identity(&reply.model)?;
     match (role, &mut reply.output) {
         (JobRole::Segmentation, JobOutput::Segmentation(masks)) => {
@@ -85,6 +102,29 @@ pub fn parse_reply(bytes: &[u8], role: JobRole) -> Result<Reply, ReplyError> {
             return Err(ReplyError::OtherRole(role));
         }
     }
+    Ok(reply)
+}
+
+/// Reads what was heard in an utterance.
+///
+/// # Errors
+/// [`ReplyError`] when it is anything but what could have been heard.
+pub fn parse_speech(bytes: &[u8]) -> Result<SpeechReply, ReplyError> {
+    let mut reply: SpeechReply = read(bytes)?;
+    check_time(reply.took_ms)?;
+    check_identity(&reply.model)?;
+    let Transcript { text, labels } = &mut reply.heard;
+    if text.len() > LONGEST_TEXT || text.contains(|c: char| c.is_control() && c != '\n') {
+        return Err(ReplyError::Unsound("a text that is none"));
+    }
+    let sound = |label: &SoundLabel| {
+        let name = &label.label;
+        (0.0..=1.0).contains(&label.score) && !name.is_empty() && is_word(name)
+    };
+    if labels.len() > MOST_LABELS || !labels.iter().all(sound) {
+        return Err(ReplyError::Unsound("labels that are none"));
+    }
+    labels.sort_by(|a, b| b.score.total_cmp(&a.score));
     Ok(reply)
 }
 
@@ -132,10 +172,18 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ReplyError> {
     })
 }
 
+fn check_time(took_ms: f64) -> Result<(), ReplyError> {
+    let sound = took_ms.is_finite() && took_ms >= 0.0;
+    if sound { Ok(()) } else { Err(ReplyError::Unsound("a time that is none")) }
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && !text.contains(char::is_control)
+}
+
 fn check_identity(model: &ModelIdentity) -> Result<(), ReplyError> {
-    let word = |text: &str| text.len() <= LONGEST_NAME && !text.contains(char::is_control);
     let hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if word(&model.name) && !model.name.is_empty() && word(&model.engine) && hash(&model.sha256) {
+    if is_word(&model.name) && !model.name.is_empty() && is_word(&model.engine) && hash(&model.sha256) {
         Ok(())
     } else {
         Err(ReplyError::Unsound("a model whose name, engine or SHA-256 is none"))
@@ -209,6 +257,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_heard_is_read_and_looked_at() {
+        let label = |label: &str, score| SoundLabel { label: label.to_owned(), score };
+        let heard = Transcript { text: "slow\ndown".into(), labels: vec![label("siren", 0.25), label("horn", 0.75)] };
+        let reply = SpeechReply { model: model(), took_ms: 3.0, heard };
+        let read = parse_speech(&bytes(&reply)).unwrap();
+        assert_eq!(read.heard.text, "slow\ndown");
+        assert_eq!(read.heard.labels.iter().map(|label| label.label.as_str()).collect::<Vec<_>>(), ["horn", "siren"]);
+        let changed = |pointer: &str, value: Value| {
+            let mut json = serde_json::to_value(&reply).unwrap();
+            *json.pointer_mut(pointer).unwrap() = value;
+            json.to_string().into_bytes()
+        };
+        assert_eq!(
+            parse_speech(&changed("/heard", json!({ "text": "a" }))).map(|reply| reply.heard.labels.len()),
+            Ok(0)
+        );
+        for (pointer, value) in [
+            ("/heard/text", json!("\u{1b}[2J")),
+            ("/heard/text", json!("a".repeat(LONGEST_TEXT + 1))),
+            ("/heard/text", json!(7)),
+            ("/heard/labels/0/score", json!(1.5)),
+            ("/heard/labels/0/label", json!("")),
+            ("/heard/labels", json!(vec![json!({ "label": "a", "score": 0.5 }); MOST_LABELS + 1])),
+            ("/took_ms", json!(-1)),
+            ("/model/sha256", json!("")),
+        ] {
+            assert!(parse_speech(&changed(pointer, value.clone())).is_err(), "{pointer} {value}");
+        }
+    }
+
+    #[test]
     fn boxes_are_put_in_order() {
         let JobOutput::Detections(found) = boxes().output else { panic!() };
         let turned = Reply { output: JobOutput::Detections(found.into_iter().rev().collect()), ..boxes() };
@@ -268,7 +347,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse_models(&bytes);
+            let _ = (parse_models(&bytes), parse_speech(&bytes));
             prop_assert!(parse_reply(&bytes, JobRole::Detection).is_err());
         }
     }

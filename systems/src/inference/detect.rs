@@ -17,27 +17,32 @@ pub const CLASSES: usize = 80;
 /// Most boxes that are kept of one frame: the best.
 pub const MAX_BOXES: usize = 256;
 
-/// When a box is believed.
+/// When a network is believed: of a detector its boxes, of a segmentation what it takes for road.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Thresholds {
     /// Least probability of a detection (objectness x class), 0 to 1.
     pub score: f32,
     /// Intersection over union above which the weaker of two boxes of a class is dropped, 0 to 1.
     pub overlap: f32,
+    /// A pixel is drivable that is so with more than this probability, above 0 and below 1.
+    pub drivable: f32,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { score: 0.25, overlap: 0.45 }
+        Self { score: 0.25, overlap: 0.45, drivable: 0.5 }
     }
 }
 
 impl Thresholds {
     /// What is wrong with them, if anything.
     pub fn fault(&self) -> Option<String> {
-        let sound = (0.0..=1.0).contains(&self.score) && (0.0..=1.0).contains(&self.overlap);
-        (!sound).then(|| "thresholds.score and thresholds.overlap must be 0 to 1".into())
+        if !((0.0..=1.0).contains(&self.score) && (0.0..=1.0).contains(&self.overlap)) {
+            return Some("thresholds.score and thresholds.overlap must be 0 to 1".into());
+        }
+        let sound = self.drivable > 0.0 && self.drivable < 1.0;
+        (!sound).then(|| "thresholds.drivable must be above 0 and below 1".into())
     }
 }
 

@@ -6,6 +6,7 @@
 //! computes, if there is one. Whether the service answers is told as the link of [`StreamId::REMOTE`].
 
 pub mod breaker;
+pub mod speech;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,7 +72,7 @@ enum Refusal {
     Broken(String),
     /// The service does not do what it should.
     Failed(String),
-    /// The service is well, and will not have this picture.
+    /// The service is well, and will not have this picture, or this sound.
     Picture(String),
 }
 
@@ -89,11 +90,11 @@ pub enum Unanswered {
 /// What was asked, for whoever wants to know. Outside the world.
 #[derive(Debug, Default)]
 pub struct RemoteStats {
-    /// Pictures that came back with a result.
+    /// Pictures and utterances that came back with a result.
     pub answered: AtomicU64,
-    /// Pictures that did not.
+    /// Those that did not.
     pub failed: AtomicU64,
-    /// Pictures that were not sent because the service is left alone.
+    /// Those that were not sent because the service is left alone.
     pub spared: AtomicU64,
 }
 
@@ -174,14 +175,24 @@ impl Remote {
 
     /// What was found in a picture, or why nothing was.
     fn ask(&self, role: JobRole, look: &Look) -> Result<JobOutput, String> {
-        if !self.0.breaker().may_ask() {
-            self.0.stats.spared.fetch_add(1, Ordering::Relaxed);
-            return Err("the service is left alone for a while".to_owned());
-        }
+        self.may_ask()?;
         if look.jpeg.len() > LARGEST_PICTURE {
             return Err(format!("a picture of more than {LARGEST_PICTURE} bytes"));
         }
-        let asked = self.wait(self.0.infer(role, look));
+        self.judged(self.wait(self.0.infer(role, look)))
+    }
+
+    /// Whether it is asked at all, or why not.
+    fn may_ask(&self) -> Result<(), String> {
+        if self.0.breaker().may_ask() {
+            return Ok(());
+        }
+        self.0.stats.spared.fetch_add(1, Ordering::Relaxed);
+        Err("the service is left alone for a while".to_owned())
+    }
+
+    /// Counts what came of a question, and leaves the service alone if too little did.
+    fn judged<T>(&self, asked: Result<T, Refusal>) -> Result<T, String> {
         let count = if asked.is_ok() { &self.0.stats.answered } else { &self.0.stats.failed };
         count.fetch_add(1, Ordering::Relaxed);
         match asked {

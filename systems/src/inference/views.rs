@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn merged(whole: &[Detection], closer: &[Detection]) -> Vec<Detection> {
-        merge(whole, closer, CROP, FRAME, &Thresholds { score: 0.35, overlap: 0.45 })
+        merge(whole, closer, CROP, FRAME, &Thresholds { score: 0.35, ..Thresholds::default() })
     }
 
     #[test]

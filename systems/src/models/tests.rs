@@ -28,7 +28,7 @@ fn the_built_in_manifest_is_sound() {
         assert!(manifest.models.iter().any(|model| model.role == role), "{role}");
     }
     let yolox = manifest.models.iter().find(|model| model.name == "yolox_nano").unwrap();
-    assert_eq!(yolox.thresholds, Thresholds { score: 0.25, overlap: 0.45 });
+    assert_eq!(yolox.thresholds, Thresholds { score: 0.25, overlap: 0.45, drivable: 0.5 });
     assert_eq!((yolox.input.colour, yolox.input.range), (Colour::Bgr, Range::Byte));
     assert!(manifest.models.iter().flat_map(|model| &model.urls).all(|url| url.starts_with("https://")));
 }

@@ -179,15 +179,17 @@ pub struct VoiceActivity {
 /// `telemetry/health`: how everything is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthReport {
-    /// Devices and functions by name.
+    /// Devices by name, and what else of the program has a health.
     pub devices: BTreeMap<String, DeviceHealth>,
+    /// The functions that warn, by name: `forward_collision`.
+    pub warnings: BTreeMap<String, DeviceHealth>,
     /// Messages that wait for the broker or its acknowledgement.
     pub waiting: u64,
     /// Messages that were dropped for want of room, or have expired.
     pub lost: u64,
 }
 
-/// How a device is, in the words of driver-assistance functions.
+/// How a device or a function is, in the words of driver-assistance functions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceHealth {
     /// The state.

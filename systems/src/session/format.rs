@@ -196,6 +196,8 @@ pub enum JournalPayload {
     DeedDone(DeedDone),
     /// See [`Payload::Operator`].
     Operator(OperatorSaid),
+    /// See [`Payload::SpeechHeard`].
+    SpeechHeard(Box<SpeechHeard>),
     /// See [`Payload::Switches`].
     Switches(Switches),
     /// See [`Payload::Config`].
@@ -263,6 +265,7 @@ impl JournalInput {
             Payload::Uplink(uplink) => JournalPayload::Uplink(uplink),
             Payload::DeedDone(done) => JournalPayload::DeedDone(done),
             Payload::Operator(said) => JournalPayload::Operator(said),
+            Payload::SpeechHeard(heard) => JournalPayload::SpeechHeard(heard),
             Payload::Switches(switches) => JournalPayload::Switches(switches),
             Payload::Config(toml) => JournalPayload::Config(toml),
             Payload::Notice(notice) => JournalPayload::Notice(notice),
@@ -291,6 +294,7 @@ impl JournalInput {
             JournalPayload::Uplink(uplink) => Payload::Uplink(uplink),
             JournalPayload::DeedDone(done) => Payload::DeedDone(done),
             JournalPayload::Operator(said) => Payload::Operator(said),
+            JournalPayload::SpeechHeard(heard) => Payload::SpeechHeard(heard),
             JournalPayload::Switches(switches) => Payload::Switches(switches),
             JournalPayload::Config(toml) => Payload::Config(toml),
             JournalPayload::Notice(notice) => Payload::Notice(notice),

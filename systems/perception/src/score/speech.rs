@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use super::{Share, Tally};
+
 /// Nanoseconds of a frame.
 pub const FRAME_NS: u64 = 10_000_000;
 
@@ -134,6 +136,17 @@ impl Confusion {
         share(self.hits.saturating_mul(2), self.false_alarms.saturating_add(self.misses))
     }
 
+    /// Precision and recall as counts.
+    pub fn tally(&self) -> Tally {
+        let share = |rest: u64| Share { part: self.hits, whole: self.hits.saturating_add(rest) };
+        Tally { precision: share(self.false_alarms), recall: share(self.misses) }
+    }
+
+    /// The frames without speech, and those of them that were taken for speech.
+    pub fn active(&self) -> Share {
+        Share { part: self.false_alarms, whole: self.false_alarms.saturating_add(self.rests) }
+    }
+
     /// How much of the time without speech was taken for speech, 0 to 1. None where there is no such time.
     pub fn false_active(&self) -> Option<f64> {
         share(self.false_alarms, self.rests)
@@ -233,7 +246,8 @@ mod tests {
         let all = Confusion::of(&truth, &above(&scores, 0.35));
         assert_eq!(all, Confusion { hits: 2, false_alarms: 1, misses: 1, rests: 2 });
         assert_eq!((all.precision(), all.recall(), all.f1()), (Some(2.0 / 3.0), Some(2.0 / 3.0), Some(2.0 / 3.0)));
-        assert_eq!(all.false_active(), Some(1.0 / 3.0));
+        assert_eq!((all.false_active(), all.active().value()), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
+        assert!((all.tally().f1().unwrap() - all.f1().unwrap()).abs() < 1e-12);
         assert_eq!(auc(&truth, &scores), Some(8.0 / 9.0));
         assert_eq!(auc(&truth, &[0.5; 6]), Some(0.5));
         assert_eq!(auc(&[true; 3], &[0.5; 3]), None);

@@ -14,6 +14,13 @@
 //! (departure); other kinds are judged for false warnings alone. Of somebody on foot or on two wheels ahead, a warning of
 //! road users warns as well as one of collisions. **Lead** is the time from the warning's start to contact:
 //! to where the objects would have met at the closing speed of the most urgent moment, or to where the side crossed.
+//!
+//! A **course** is what a vehicle in the ego lane comes nearer on, from its first moment to its last; of those that came as near
+//! as a danger that must be warned of it is told how the warning met the time at which contact was a threshold away. It is
+//! **steady** where the vehicle was in the lane 4 s before contact and the closing speed changed by less than a tenth until 1.9 s
+//! before it.
+
+use std::collections::BTreeMap;
 
 use waywarden_components::prelude::{AlertKind, ObjectClass, TrueObject, Truth};
 
@@ -112,6 +119,80 @@ pub fn dangers<'a>(kind: AlertKind, truth: impl IntoIterator<Item = (f64, &'a Tr
         }
     }
     dangers
+}
+
+/// A course to a vehicle ahead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    /// When contact was the threshold away, in seconds since the drive began.
+    pub short_s: f64,
+    /// When there would have been contact.
+    pub contact_s: f64,
+    /// Whether it was steady.
+    pub steady: bool,
+}
+
+impl Course {
+    /// How long after [`Self::short_s`] it was warned of, in seconds; negative is earlier. None: not before contact.
+    pub fn delay(&self, given: &[Given]) -> Option<f64> {
+        let warns = |given: &&Given| {
+            matches!(given.kind, AlertKind::ForwardCollision | AlertKind::VulnerableRoadUser)
+                && given.from_s < self.contact_s
+                && given.to_s >= self.short_s
+        };
+        given.iter().filter(warns).map(|given| given.from_s - self.short_s).min_by(f64::total_cmp)
+    }
+
+    /// How long before contact it was warned of, in seconds; 0 where it was not.
+    pub fn lead(&self, given: &[Given]) -> f64 {
+        self.delay(given).map_or(0.0, |delay| self.contact_s - self.short_s - delay)
+    }
+}
+
+/// How long before contact a steady course begins, and how long it lasts, in seconds before contact; and by which share the
+/// closing speed may change in it.
+const STEADY_S: (f64, f64) = (4.0, 1.9);
+const STEADY_SHARE: f64 = 0.1;
+/// Moments further apart are not of one course, in seconds.
+const APART_S: f64 = 0.5;
+
+/// The courses of a drive on which contact was less than [`URGENT_S`] away, in order of their contact, with the time at which it
+/// was `threshold_s` away. From the truth of its moments in order of time.
+pub fn courses<'a>(truth: impl IntoIterator<Item = (f64, &'a Truth)>, threshold_s: f64) -> Vec<Course> {
+    // Of each vehicle that comes nearer now: its moments, as time, time to contact and closing speed.
+    let mut running: BTreeMap<u32, Vec<(f64, f64, f64)>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (at_s, truth) in truth {
+        let vehicles = truth.objects.iter().filter(|object| object.in_lane && object.class.is_vehicle());
+        let now: BTreeMap<u32, (f64, f64)> = vehicles
+            .filter_map(|object| Some((object.id, (time_to_collision(object)?, f64::from(object.closing_mps)))))
+            .collect();
+        let over = |id: &u32, moments: &Vec<(f64, f64, f64)>| {
+            !now.contains_key(id) || moments.last().is_none_or(|last| at_s - last.0 > APART_S)
+        };
+        let ended: Vec<u32> = running.iter().filter(|(id, moments)| over(id, moments)).map(|(id, _)| *id).collect();
+        found.extend(ended.iter().filter_map(|id| course(&running.remove(id)?, threshold_s)));
+        for (id, (contact, closing)) in now {
+            running.entry(id).or_default().push((at_s, contact, closing));
+        }
+    }
+    found.extend(running.values().filter_map(|moments| course(moments, threshold_s)));
+    found.sort_by(|a, b| a.contact_s.total_cmp(&b.contact_s));
+    found
+}
+
+fn course(moments: &[(f64, f64, f64)], threshold_s: f64) -> Option<Course> {
+    let nearest = moments.iter().min_by(|a, b| a.1.total_cmp(&b.1)).filter(|nearest| nearest.1 < URGENT_S)?;
+    let contact_s = nearest.0 + nearest.1;
+    let short = moments.iter().find(|moment| moment.1 <= threshold_s)?;
+    let of_steady = |moment: &&(f64, f64, f64)| {
+        let before = contact_s - moment.0;
+        before <= STEADY_S.0 && before >= STEADY_S.1
+    };
+    let near = |closing: f64| (closing - short.2).abs() <= STEADY_SHARE * short.2;
+    let began = moments.first().is_some_and(|first| contact_s - first.0 >= STEADY_S.0);
+    let steady = began && moments.iter().filter(of_steady).all(|moment| near(moment.2));
+    Some(Course { short_s: short.0, contact_s, steady })
 }
 
 /// Below which urgency a danger must be warned of.
@@ -233,6 +314,30 @@ mod tests {
         let near = dangers(AlertKind::LaneDeparture, [(0.0, &offset(0.6))]);
         assert_eq!(near, [Danger { from_s: 0.0, to_s: 0.0, contact_s: None }]);
         assert_eq!(dangers(AlertKind::LaneDeparture, [(0.0, &Truth::default())]), []);
+    }
+
+    #[test]
+    fn a_course_is_steady_or_not_and_met_by_a_warning() {
+        // 10 m/s nearer from 60 m on, contact at 6 s; the threshold is met at 3.3 s.
+        let drive: Vec<_> =
+            (0..55).map(|n| f64::from(n) / 10.0).map(|t| (t, ahead(60.0 - 10.0 * t as f32, 10.0))).collect();
+        let of = |drive: &[(f64, Truth)]| courses(drive.iter().map(|(t, truth)| (*t, truth)), 2.7);
+        let found = of(&drive);
+        assert_eq!(found.len(), 1);
+        assert!((found[0].short_s - 3.3).abs() < 0.11 && (found[0].contact_s - 6.0).abs() < 1e-3, "{found:?}");
+        assert!(found[0].steady);
+        let kind = AlertKind::ForwardCollision;
+        let warned = [given(kind, 3.5, 5.0), given(AlertKind::Headway, 1.0, 6.0)];
+        assert!((found[0].delay(&warned).unwrap() - 0.2).abs() < 0.11, "{found:?}");
+        assert!((found[0].lead(&warned) - 2.5).abs() < 1e-3);
+        assert_eq!((found[0].delay(&[given(kind, 6.1, 7.0)]), found[0].lead(&[])), (None, 0.0));
+        // Who came into the lane 3 s before contact, or brakes, is on no steady course.
+        assert!(!of(&drive[30..])[0].steady);
+        let mut brakes = drive.clone();
+        brakes.iter_mut().take(30).for_each(|(_, truth)| truth.objects[0].closing_mps = 5.0);
+        assert!(!of(&brakes)[0].steady);
+        // In time it was never near.
+        assert_eq!(of(&drive[..30]), []);
     }
 
     #[test]

@@ -188,10 +188,10 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let may_stand = stands || closing >= (1.0 - STANDS_SHARE) * own_mps;
     let reach_m = if may_stand { half_m - OVERLAP_M } else { half_m + BESIDE_M + BESIDE_SHARE * gap };
     let most_m = (reach_m - unsure_m).max(LEAST_M);
-    let counts =
-        (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5) && watch.stays_in_path(most_m);
     let learnt = m.closing_sigma_mps <= LEARNING_MPS.max(LEARNING_SHARE * closing);
-    let counts = counts && learnt;
+    let comes = learnt && (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5);
+    // Each look votes by how soon it is reached; whether it is in the path the latest look says by those before.
+    let counts = comes && watch.stays_in_path(most_m);
     let sure = !stands || watch.surely_in_path(STANDS_S, most_m);
     let own = if view.braking_mps2 >= OWN_BRAKING_MPS2 { view.braking_mps2 } else { 0.0 };
     let constant_s = if closing > 0.1 { gap / closing } else { f32::MAX };
@@ -206,7 +206,7 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let hard = if needed >= s.hard_mps2 { caution.min(Word::Yes) } else { Word::No };
     let warning = Word::below(reached_s, s.warning_s, PLAIN).max(hard);
     let caution = if sure { caution } else { Word::No };
-    let vote = if counts { Vote { caution, warning } } else { Vote::default() };
+    let vote = if comes { Vote { caution, warning } } else { Vote::default() };
     Some(Course { reached_s, counts, vote, braking: lead > 0.0 })
 }
 

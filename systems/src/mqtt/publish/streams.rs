@@ -26,6 +26,7 @@ pub struct Known<'w, 's> {
     uplinks: Query<'w, 's, &'static Uplink>,
     alerts: Query<'w, 's, &'static Alert>,
     models: Res<'w, ModelStatus>,
+    functions: Option<Res<'w, WarningFunctions>>,
 }
 
 /// Something that may be told.
@@ -212,7 +213,10 @@ fn voice(known: &Known, rates: &Rates, teller: &mut Teller) {
 fn health(known: &Known, rates: &Rates, teller: &mut Teller) {
     let mut devices: Vec<_> = known.health.iter().collect();
     devices.sort_unstable_by_key(|(id, _)| **id);
-    let words = devices.iter().map(|(id, health)| format!("{id} {:?} {}", health.state, health.reason)).collect();
+    let functions = known.functions.iter().flat_map(|functions| &functions.0);
+    let words = devices.iter().map(|(id, health)| format!("{id} {:?} {}", health.state, health.reason));
+    let words = words.chain(functions.clone().map(|(kind, how)| format!("{kind} {:?} {}", how.state, how.reason)));
+    let words = words.collect();
     let plugin = teller.plugin;
     let uplink = known.uplinks.iter().next();
     say(News::new("health", Vec::new(), 0.0, words), rates, teller, || HealthReport {
@@ -221,6 +225,12 @@ fn health(known: &Known, rates: &Rates, teller: &mut Teller) {
             .map(|(id, health)| {
                 let how = DeviceHealth { state: health.state.into(), reason: health.reason.clone() };
                 (plugin.name(id.stream), how)
+            })
+            .collect(),
+        warnings: functions
+            .map(|(kind, how)| {
+                let function = DeviceHealth { state: how.state.into(), reason: how.reason.clone() };
+                (kind.name().to_owned(), function)
             })
             .collect(),
         waiting: uplink.map_or(0, |uplink| uplink.waiting),
