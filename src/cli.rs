@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render, replay,
-    report, run, serve_inference, simulate,
+    bench, calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, models, preserve, render,
+    replay, report, run, serve_inference, simulate,
 };
 use crate::config::LogFormat;
 use crate::failure::Failure;
@@ -106,6 +106,9 @@ pub enum Command {
     /// Computes models for vehicles that ask: the service that remote.url of their config names.
     #[command(after_long_help = serve_inference::EXAMPLES)]
     ServeInference(serve_inference::ServeInferenceArgs),
+    /// Measures the program on a folder of pictures, sound and sentences.
+    #[command(after_long_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -125,6 +128,7 @@ impl Command {
             Self::Evaluate(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
             Self::Devices(_)
+            | Self::Bench(_)
             | Self::Init(_)
             | Self::Calibrate(_)
             | Self::Inspect(_)
@@ -155,6 +159,7 @@ impl Command {
             Self::Check(args) => args.json,
             Self::Devices(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Bench(_) => false,
         }
     }
 }

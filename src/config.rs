@@ -31,7 +31,7 @@ pub use network::{Http, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
-    Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
+    Model, Parked, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
 };
 pub use simulation::{Perceive, Pictures, Simulation};
 
@@ -82,6 +82,8 @@ pub struct Config {
     pub gps_fix: GpsFix,
     /// When a silent device is called stale.
     pub health: Health,
+    /// A vehicle that stands and where nothing happens.
+    pub parked: Parked,
     /// When warnings are given.
     #[serde(serialize_with = "as_written")]
     pub warnings: WarningSettings,
@@ -148,6 +150,7 @@ impl Default for Config {
             voice: Voice::default(),
             gps_fix: GpsFix::default(),
             health: Health::default(),
+            parked: Parked::default(),
             warnings: WarningSettings::default(),
             mqtt: Mqtt::default(),
             record: Record::default(),

@@ -7,6 +7,7 @@
 mod channel;
 mod date;
 mod live;
+mod parking;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::message::Messages;
@@ -15,6 +16,7 @@ use waywarden_components::prelude::*;
 
 pub use channel::{Closed, Delivery, Inlet, Outlet, Waiting, channel};
 pub use live::{Control, LiveSettings, LiveSource, Wake, wake};
+pub use parking::{PARKED_PERIOD, Parking};
 
 use crate::devices::DeviceIndex;
 use crate::jobs::{Arrivals, JobRunner};

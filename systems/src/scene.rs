@@ -271,7 +271,7 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
         let device = DeviceScene {
             stream: id.stream,
             name: showing.name(id.stream),
-            health: health.clone(),
+            health: Health::clone(&health),
             link: link.state.clone(),
             description: description.0.clone(),
             received: counters.received,
@@ -306,7 +306,10 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
         distance_m: distances.min_by(f32::total_cmp),
         tracks: sorted(seen.tracks.iter().map(|(id, track)| (*id, track.clone()))),
         alerts: sorted(
-            seen.alerts.iter().filter(|(_, alert)| alert.ended.is_none()).map(|(id, alert)| (*id, alert.clone())),
+            seen.alerts
+                .iter()
+                .filter(|(_, alert)| alert.ended.is_none())
+                .map(|(id, alert)| (*id, Alert::clone(&alert))),
         ),
         functions: seen.functions.clone(),
         speaking: seen.voices.iter().any(|voice| voice.speaking),
@@ -367,7 +370,7 @@ fn remember(
     for (id, health) in
         sorted(seen.devices.iter().filter(|(_, health, ..)| health.is_changed()).map(|of| (*of.0, of.1)))
     {
-        let before = told.health.insert(id.stream, health.clone());
+        let before = told.health.insert(id.stream, Health::clone(&health));
         if before.is_some_and(|before| before.state == health.state) {
             continue;
         }
