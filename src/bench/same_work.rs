@@ -1,6 +1,7 @@
 //! The work of what is compared with, step by step: every picture decoded whole into colour, squeezed to 64x64, compared with
 //! the one before it, and encoded anew where it has changed or is a tenth.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -36,6 +37,11 @@ const QUALITY: i32 = 80;
 
 /// Whole pictures that are kept while nobody needs them: 2.8 MB each at 1280x720.
 const KEPT: usize = ENCODERS + WAITING + 4;
+
+thread_local! {
+    /// Keeps its buffers from picture to picture.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
 
 /// Does the work in the place of the gate.
 pub struct SameWorkPlugin {
@@ -180,7 +186,7 @@ fn squeeze(pixels: &[u8], width: u32, height: u32) -> Option<Vec<u8>> {
     let whole = ImageRef::new(width, height, pixels, PixelType::U8x3).ok()?;
     let mut small = Target::new(SIDE, SIDE, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
-    Resizer::new().resize(&whole, &mut small, &options).ok()?;
+    RESIZER.with_borrow_mut(|resizer| resizer.resize(&whole, &mut small, &options)).ok()?;
     Some(small.into_vec())
 }
 

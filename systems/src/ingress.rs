@@ -106,7 +106,9 @@ pub fn drain(world: &mut World) {
     for input in &incoming.inputs {
         admit(world, input);
     }
-    world.resource_mut::<Activity>().inputs = incoming.inputs.len();
+    let is_work = |input: &&Input| matches!(input.payload, Payload::Frame(_) | Payload::Audio(_));
+    let works = incoming.inputs.iter().filter(is_work).count();
+    *world.resource_mut::<Activity>() = Activity { inputs: incoming.inputs.len(), works };
     world.resource_mut::<Passed>().0 = Some(incoming);
 }
 
