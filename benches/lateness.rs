@@ -47,6 +47,7 @@ pub fn run() -> Outcome {
     ] {
         report.row(key, what, ms(&tick, key), format!("{:.3} ms", ms(&tick, key)), &format!("the timer {timer:.3} ms"));
     }
+    report.figure("timer_p99_ms", timer(0.99));
     // A broker that answers, and one that is not there: nobody waits for either.
     let with = |port: u16| {
         let spool = folder.path().join(port.to_string());

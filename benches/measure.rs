@@ -6,13 +6,17 @@
 #[path = "../tests/support/broker.rs"]
 mod broker;
 mod cameras;
+mod curves;
 mod floor;
 mod gate;
+mod import;
 mod inference;
+mod instructions;
 mod lanes;
 mod lateness;
 mod mqtt;
 mod parallel;
+mod parked;
 mod recorder;
 mod replay;
 mod report;
@@ -26,7 +30,7 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 11] = [
+const BENCHES: [(&str, Bench); 15] = [
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
@@ -35,9 +39,13 @@ const BENCHES: [(&str, Bench); 11] = [
     ("lanes", lanes::run),
     ("inference", inference::run),
     ("mqtt", mqtt::run),
+    ("instructions", instructions::run),
     ("cameras", cameras::run),
     ("lateness", lateness::run),
     ("warning", warning::run),
+    ("parked", parked::run),
+    ("import", import::run),
+    ("curves", curves::run),
 ];
 
 fn main() -> Outcome {

@@ -52,8 +52,8 @@ fn app(steps: Steps, add: impl FnOnce(&mut App)) -> App {
     app.add_plugins(TickPlugin::default());
     app.insert_resource(steps).init_resource::<Left>().init_resource::<Right>();
     add(&mut app);
-    // Sense runs where something has come in.
-    app.insert_resource(Activity { inputs: 1 });
+    // Sense runs where something has come in, on several threads where that is work for them.
+    app.insert_resource(Activity { inputs: 2, works: 2 });
     app.finish();
     app.cleanup();
     app

@@ -22,7 +22,8 @@ use crate::report::{Outcome, Report, check, median, quick, timed};
 /// Goal for a tick in which nothing arrived, in microseconds.
 const EMPTY_US: f64 = 30.0;
 
-const SENTENCES: &[u8] = b"$GPRMC,120000.00,A,4807.038,N,01131.000,E,022.4,084.4,230326,,,A*6B\r\n\
+/// Two sentences of one moment.
+pub const SENTENCES: &[u8] = b"$GPRMC,120000.00,A,4807.038,N,01131.000,E,022.4,084.4,230326,,,A*6B\r\n\
                            $GPGGA,120000.00,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*58\r\n";
 
 /// Measures, checks and prints.
@@ -129,10 +130,12 @@ fn changes_are_seen(bench: &mut Bench, front: StreamId) -> Outcome {
 }
 
 /// The program without devices: ticks are given to it.
-struct Bench {
-    app: App,
+pub struct Bench {
+    /// The program.
+    pub app: App,
     prepared: Prepared,
-    streams: Vec<StreamSpec>,
+    /// Its devices.
+    pub streams: Vec<StreamSpec>,
     tick: u64,
     numbers: u64,
     recorder: Option<std::thread::JoinHandle<Result<(), waywarden_systems::session::WriteError>>>,
@@ -141,7 +144,8 @@ struct Bench {
 use bevy_ecs::change_detection::DetectChangesMut;
 
 impl Bench {
-    fn new(session: Option<std::path::PathBuf>) -> Result<Self, Box<dyn Error>> {
+    /// With its stages measured, recorded into a file if one is named.
+    pub fn new(session: Option<std::path::PathBuf>) -> Result<Self, Box<dyn Error>> {
         Self::with(Some(Stages::default()), session)
     }
 
@@ -187,22 +191,27 @@ impl Bench {
         Ok(bench)
     }
 
+    /// What the next tick is given.
+    pub fn prepare(&mut self, inputs: Vec<(StreamId, Payload)>) {
+        self.tick += 1;
+        let now = Mono(self.tick * 10_000_000);
+        let inputs = inputs.into_iter().map(|(stream, payload)| {
+            self.numbers += 1;
+            Input { stream, seq: self.numbers, captured: now, payload }
+        });
+        let inputs = inputs.collect();
+        self.prepared.put(Incoming { tick: self.tick, now, inputs });
+    }
+
     /// Runs ticks with these inputs; seconds that one takes.
-    fn ticks(
+    pub fn ticks(
         &mut self,
         count: usize,
         inputs: impl Fn(usize) -> Vec<(StreamId, Payload)>,
     ) -> Result<f64, Box<dyn Error>> {
         let (done, seconds) = timed(|| {
             for n in 0..count {
-                self.tick += 1;
-                let now = Mono(self.tick * 10_000_000);
-                let inputs = inputs(n).into_iter().map(|(stream, payload)| {
-                    self.numbers += 1;
-                    Input { stream, seq: self.numbers, captured: now, payload }
-                });
-                let inputs = inputs.collect();
-                self.prepared.put(Incoming { tick: self.tick, now, inputs });
+                self.prepare(inputs(n));
                 drive::tick(&mut self.app)?;
             }
             Ok::<(), waywarden::failure::Failure>(())

@@ -17,6 +17,7 @@ use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner, JobsPlugin};
 use waywarden_systems::lanes::LanePlugin;
 use waywarden_systems::mqtt::publish;
 use waywarden_systems::obstacles::ObstaclePlugin;
+use waywarden_systems::parked::ParkedPlugin;
 use waywarden_systems::range::RangePlugin;
 use waywarden_systems::record::RecordPlugin;
 use waywarden_systems::registry::{Registry, Treatment};
@@ -58,7 +59,7 @@ pub fn build(config: &Config, streams: &[StreamSpec], parts: Parts) -> App {
     let mut app = App::empty();
     app.add_plugins((parts.tick, DevicesPlugin, IngressPlugin, JobsPlugin, RecordPlugin, RetirePlugin));
     app.add_plugins((camera(config), lanes(config), obstacles(config), gps(config), RangePlugin, voice(config)));
-    app.add_plugins((EgoPlugin, warnings(config)));
+    app.add_plugins((EgoPlugin, warnings(config), parked(config)));
     app.add_plugins((health(config, streams), SettingsPlugin { apply: apply(streams) }));
     let commands = CommandPlugin { names: uplink::names(streams), telemetry: publish::STREAMS.to_vec() };
     app.add_plugins((commands, uplink::plugin(config, streams), webrtc(config, streams)));
@@ -89,6 +90,7 @@ fn apply(streams: &[StreamSpec]) -> Apply {
         world.insert_resource(lanes(&config));
         world.insert_resource(obstacles(&config));
         world.insert_resource(warnings(&config));
+        world.insert_resource(parked(&config));
         world.insert_resource(health(&config, &streams));
     }))
 }
@@ -135,6 +137,11 @@ fn webrtc(config: &Config, streams: &[StreamSpec]) -> WebRtcPlugin {
         tail: Duration::from_millis(u64::from(config.speaker.buffer_ms) + 400),
         names: uplink::names(streams),
     }
+}
+
+fn parked(config: &Config) -> ParkedPlugin {
+    let after = Duration::from_secs(config.parked.after_s.into());
+    ParkedPlugin { after: Some(after).filter(|after| !after.is_zero()) }
 }
 
 fn gps(config: &Config) -> GpsPlugin {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, mcp, models, preserve, render, replay,
-    report, run, serve_inference, simulate,
+    bench, calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, mcp, models, preserve, render,
+    replay, report, run, serve_inference, simulate,
 };
 use crate::config::LogFormat;
 use crate::failure::Failure;
@@ -109,6 +109,9 @@ pub enum Command {
     /// Answers agents over standard input and output: about recorded sessions, or a run elsewhere.
     #[command(after_long_help = mcp::EXAMPLES)]
     Mcp(mcp::McpArgs),
+    /// Measures the program on a folder of pictures, sound and sentences.
+    #[command(after_long_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Checks a config and says what it amounts to.
     #[command(after_long_help = check::EXAMPLES)]
     Check(check::CheckArgs),
@@ -128,6 +131,7 @@ impl Command {
             Self::Evaluate(args) => args.config.as_deref(),
             Self::Models(args) => args.config(),
             Self::Devices(_)
+            | Self::Bench(_)
             | Self::Init(_)
             | Self::Calibrate(_)
             | Self::Inspect(_)
@@ -160,6 +164,7 @@ impl Command {
             Self::Check(args) => args.json,
             Self::Devices(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Bench(_) => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one a file: what each may be told, and what it does.
 
 pub mod args;
+pub mod bench;
 pub mod calibrate;
 pub mod check;
 pub mod compare;

@@ -32,7 +32,7 @@ pub use network::{Http, Mcp, Remote};
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     Detection, DetectionCrop, EngineChoice, Gate, GpsFix, Health, Inference, LaneFallback, Log, LogFormat, LogLevel,
-    Model, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
+    Model, Parked, Record, Replay, Segmentation, Speaker, Supervisor, Threads, Tick, Voice, VoiceDetector,
 };
 pub use simulation::{Perceive, Pictures, Simulation};
 pub use webrtc::WebRtc;
@@ -84,6 +84,8 @@ pub struct Config {
     pub gps_fix: GpsFix,
     /// When a silent device is called stale.
     pub health: Health,
+    /// A vehicle that stands and where nothing happens.
+    pub parked: Parked,
     /// When warnings are given.
     #[serde(serialize_with = "as_written")]
     pub warnings: WarningSettings,
@@ -154,6 +156,7 @@ impl Default for Config {
             voice: Voice::default(),
             gps_fix: GpsFix::default(),
             health: Health::default(),
+            parked: Parked::default(),
             warnings: WarningSettings::default(),
             mqtt: Mqtt::default(),
             record: Record::default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waywarden_components::prelude::*;
-use waywarden_systems::ingress::{Inlet, Wake, channel};
+use waywarden_systems::ingress::{Inlet, Parking, Wake, channel};
 #[cfg(feature = "sound")]
 use waywarden_systems::microphone::AlsaMicrophone;
 use waywarden_systems::serial::SerialDevice;
@@ -52,19 +52,19 @@ impl Devices {
     ///
     /// # Errors
     /// When one cannot be simulated as it is set, or this build has no driver for it.
-    pub fn new(config: &Config, streams: &[StreamSpec], wake: &Wake) -> Result<(Self, Vec<Inlet>), Failure> {
+    pub fn new(
+        config: &Config,
+        streams: &[StreamSpec],
+        wake: &Wake,
+        parking: &Parking,
+    ) -> Result<(Self, Vec<Inlet>), Failure> {
         let drive = simulated::drive(config)?;
         let start = Start::default();
         let (mut tasks, mut inlets) = (Vec::new(), Vec::new());
         for spec in streams {
-            let (capacity, policy) = match spec.kind {
-                StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
-                StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
-                StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => {
-                    (WAITING_SERIAL, DropPolicy::KeepOldest)
-                }
-            };
+            let (capacity, policy) = waiting(&spec.kind);
             let (outlet, inlet) = channel(spec.id, capacity, policy, wake.clone());
+            let outlet = outlet.sparing(parking.clone());
             tasks.push(Task { name: spec.name.clone(), driver: driver(config, spec, &drive, &start)?, outlet });
             inlets.push(inlet);
         }
@@ -98,6 +98,17 @@ impl Devices {
     pub fn start(self) -> Result<RunningDevices, Failure> {
         self.start.now();
         Ok(RunningDevices(Supervisor::start(self.tasks, self.settings)?))
+    }
+}
+
+/// How many samples of a device may wait for a tick, and what becomes of more.
+pub(crate) fn waiting(kind: &StreamKind) -> (usize, DropPolicy) {
+    match kind {
+        StreamKind::Camera { .. } => (WAITING_FRAMES, DropPolicy::KeepNewest),
+        StreamKind::Microphone => (WAITING_SOUND, DropPolicy::KeepOldest),
+        StreamKind::Gps { .. } | StreamKind::Range { .. } | StreamKind::Truth => {
+            (WAITING_SERIAL, DropPolicy::KeepOldest)
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub mod assemble;
 #[cfg(not(fuzzing))]
 pub mod batch;
 #[cfg(not(fuzzing))]
+pub mod bench;
+#[cfg(not(fuzzing))]
 pub mod cli;
 #[cfg(not(fuzzing))]
 pub mod command;

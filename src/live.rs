@@ -10,7 +10,7 @@ use serde::Serialize;
 use waywarden_components::prelude::*;
 use waywarden_systems::clock::system_utc;
 use waywarden_systems::commands::Hands;
-use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, wake};
+use waywarden_systems::ingress::{Control, LiveSettings, LiveSource, Parking, wake};
 use waywarden_systems::jobs::{ArrivalMode, Arrivals, JobRunner};
 use waywarden_systems::log::LogPlugin;
 use waywarden_systems::metrics::{MetricsPlugin, Numbers};
@@ -68,6 +68,8 @@ pub struct Summary {
     pub session_s: f64,
     /// What was seen.
     pub counts: Counts,
+    /// Pictures that cameras did not hand on because the vehicle was parked.
+    pub not_wanted: u64,
     /// Segments recorded.
     pub segments: u64,
     /// Bytes recorded.
@@ -101,7 +103,8 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let stages = Stages::default();
     let network = Network::new(threads.network as usize);
     let (waker, woken) = wake();
-    let (devices, mut inlets) = Devices::new(&config, &streams, &waker)?;
+    let parking = Parking::default();
+    let (devices, mut inlets) = Devices::new(&config, &streams, &waker, &parking)?;
     let service = remote::connect(&config, &network, &waker, &mut engines)?;
     let (mut own, mut remote, mut asked, mut listens) = (vec![StreamId::RECORDER], None, None, None);
     own.extend((!config.speaker.device.is_empty()).then_some(StreamId::SPEAKER));
@@ -173,6 +176,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         private: private.iter().map(|spec| spec.id).collect(),
     };
     let source = LiveSource::new(settings, inlets, woken, control.clone(), stages.clone(), first);
+    let source = source.sparing(parking.clone());
     let parts = app::Parts {
         tick: TickPlugin { stages: Some(stages.clone()), ..TickPlugin::default() },
         source: Box::new(source),
@@ -187,6 +191,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         app.insert_resource(recorder);
         recording
     });
+    app.insert_resource(parking.clone());
     more(&mut app);
     let showing = Showing::new(uplink::names(&streams).into_iter().collect());
     let metrics = MetricsPlugin { numbers: observed.numbers.clone() };
@@ -256,6 +261,7 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
         ticks,
         session_s: last.since(first).as_secs_f64(),
         counts: Counts::of(app.world_mut()),
+        not_wanted: parking.not_wanted(),
         segments: stats.segments.load(Ordering::Relaxed),
         bytes: stats.bytes.load(Ordering::Relaxed),
         lost_ticks: stats.lost.load(Ordering::Relaxed),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use waywarden::cli::{Cli, Command};
 use waywarden::command::{
-    calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, mcp, models, preserve, render, replay,
-    report, run, serve_inference, simulate,
+    bench, calibrate, check, compare, devices, doctor, evaluate, import, init, inspect, mcp, models, preserve, render,
+    replay, report, run, serve_inference, simulate,
 };
 use waywarden::config::Config;
 use waywarden::failure::Failure;
@@ -45,6 +45,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     let log = cli.command.config().and_then(|path| Config::load(path).ok()).unwrap_or_default().log;
     logging::start(&log, cli.log.as_deref(), cli.log_format)?;
     match &cli.command {
+        Command::Bench(args) => bench::run(args, out),
         Command::Check(args) => check::run(args, out),
         Command::Replay(args) => replay::run(args, out),
         Command::Import(args) => import::run(args, out),

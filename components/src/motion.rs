@@ -6,6 +6,7 @@ use bevy_ecs::resource::Resource;
 use serde::{Deserialize, Serialize};
 
 use crate::device::FunctionState;
+use crate::id::StreamId;
 use crate::outcome::AlertKind;
 use crate::time::Mono;
 
@@ -63,7 +64,53 @@ pub struct WarningFunction {
 #[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WarningFunctions(pub BTreeMap<AlertKind, WarningFunction>);
 
+/// What keeps a vehicle from being parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stir {
+    /// It moves, or is not known to stand.
+    Motion,
+    /// What a range finder sees has come nearer or gone away.
+    Distance,
+    /// Somebody speaks.
+    Speech,
+    /// Somebody watches, or talks through the loudspeaker.
+    Operator,
+    /// A command has come in.
+    Command,
+    /// A warning is given.
+    Alert,
+}
+
+impl Stir {
+    /// For a person.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Motion => "the vehicle moves, or is not known to stand",
+            Self::Distance => "something has come nearer or gone away",
+            Self::Speech => "somebody speaks",
+            Self::Operator => "somebody watches",
+            Self::Command => "a command has come in",
+            Self::Alert => "a warning is given",
+        }
+    }
+}
+
+/// Whether the vehicle is parked: it has stood for a while, and nothing has happened. Written by `parked::judge`.
+#[derive(Resource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Whether it is: cameras give one picture a second then, and ticks are 100 ms apart.
+    pub parked: bool,
+    /// Since when nothing has happened; none while something does.
+    pub quiet_since: Option<Mono>,
+    /// What happened last.
+    pub stir: Option<Stir>,
+    /// By range finder: the distance in metres that others are compared with; none where it saw nothing.
+    pub distances: Vec<(StreamId, Option<f32>)>,
+}
+
 crate::kinds! {
+    Parked => "parked",
     EgoMotion => "ego_motion",
     EgoHistory => "ego_history",
     WarningFunctions => "warning_functions",

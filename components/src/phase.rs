@@ -38,4 +38,6 @@ pub enum Insight {
     Tracks,
     /// Warnings.
     Warnings,
+    /// Whether the vehicle is parked.
+    Parked,
 }

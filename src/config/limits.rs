@@ -90,6 +90,7 @@ pub const LIMITS: &[Limit] = &[
     limit("health.microphone_stale_s", 0.1, 3600.0, "s"),
     limit("health.gps_stale_s", 0.1, 3600.0, "s"),
     limit("health.range_stale_s", 0.1, 3600.0, "s"),
+    limit("parked.after_s", 0.0, 86_400.0, "s"),
     limit("warnings.vehicle_width_m", 0.5, 3.0, "m"),
     limit("warnings.self_test_s", 0.0, 30.0, "s"),
     limit("warnings.stale_s", 0.1, 2.0, "s"),

@@ -319,6 +319,20 @@ impl Default for Health {
     }
 }
 
+/// A vehicle that stands and where nothing happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Parked {
+    /// Seconds that it stands before it watches less closely; 0: it never does.
+    pub after_s: u32,
+}
+
+impl Default for Parked {
+    fn default() -> Self {
+        Self { after_s: 120 }
+    }
+}
+
 /// Sessions on disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -31,10 +31,10 @@ impl Plugin for HealthPlugin {
     fn build(&self, app: &mut App) {
         app.init_resource::<VoiceStatus>();
         app.insert_resource(self.clone()).exempt::<HealthPlugin>("the config, which the session holds");
-        let order = (Insight::Lanes, Insight::Boxes, Insight::Ego, Insight::Tracks, Insight::Warnings);
+        let order = (Insight::Lanes, Insight::Boxes, Insight::Ego, Insight::Tracks, Insight::Warnings, Insight::Parked);
         app.configure_sets(Understand, order.chain().after(Freshening));
         // In Understand, which is run in ticks in which nothing comes in, too: those are the ones that matter.
-        app.add_systems(Understand, (freshen.in_set(Freshening), assess.after(Obeying).after(Freshening)));
+        app.add_systems(Understand, (freshen.in_set(Freshening), assess.after(Obeying).after(Insight::Parked)));
     }
 }
 
@@ -60,10 +60,11 @@ type Heard<'a> = (
 );
 
 /// Says of which devices nothing is to be concluded any more.
-pub fn freshen(mut devices: Query<Heard>, plugin: Res<HealthPlugin>, clock: Res<Clock>) {
+pub fn freshen(mut devices: Query<Heard>, plugin: Res<HealthPlugin>, clock: Res<Clock>, parked: Option<Res<Parked>>) {
+    let camera_stale = camera_stale(&plugin, parked.as_deref());
     for (link, counters, gate, gps, range, mut fresh) in &mut devices {
         let (last, stale_after) = match (gate, gps, range) {
-            (Some((gate, sight)), ..) => (gate.judged_at.filter(|_| sight.fault.is_none()), plugin.camera_stale),
+            (Some((gate, sight)), ..) => (gate.judged_at.filter(|_| sight.fault.is_none()), camera_stale),
             (_, Some(gps), _) => (gps.last_fix, plugin.gps_stale),
             (.., Some(range)) => (range.last_valid, plugin.range_stale),
             _ => (counters.last, plugin.microphone_stale),
@@ -72,6 +73,15 @@ pub fn freshen(mut devices: Query<Heard>, plugin: Res<HealthPlugin>, clock: Res<
         fresh.set_if_neq(Fresh(connected && last.is_some_and(|last| clock.now.since(last) < stale_after)));
     }
 }
+
+/// A camera of a parked vehicle gives a picture a second: that is no silence.
+fn camera_stale(plugin: &HealthPlugin, parked: Option<&Parked>) -> Duration {
+    let more = if parked.is_some_and(|parked| parked.parked) { PARKED_PICTURES } else { Duration::ZERO };
+    plugin.camera_stale.saturating_add(more)
+}
+
+/// Time between two pictures of a parked vehicle, and some.
+const PARKED_PICTURES: Duration = Duration::from_millis(1200);
 
 /// What is known of a device, for its judgement.
 type Device<'a> = (
@@ -95,9 +105,11 @@ pub fn assess(
     mut devices: Query<Device>,
     (models, switches, voice): (Res<ModelStatus>, Res<Switches>, Res<VoiceStatus>),
     plugin: Res<HealthPlugin>,
-    clock: Res<Clock>,
+    (clock, parked): (Res<Clock>, Option<Res<Parked>>),
     mut notices: MessageWriter<Notice>,
 ) {
+    let camera_stale = camera_stale(&plugin, parked.as_deref());
+    let is_parked = parked.is_some_and(|parked| parked.parked);
     let mut changed = Vec::new();
     for (
         id,
@@ -116,7 +128,7 @@ pub fn assess(
     ) in &mut devices
     {
         let stale_after = match (camera, gps, range) {
-            (Some(_), ..) => plugin.camera_stale,
+            (Some(_), ..) => camera_stale,
             (_, Some(_), _) => plugin.gps_stale,
             (.., Some(_)) => plugin.range_stale,
             _ => plugin.microphone_stale,
@@ -134,6 +146,7 @@ pub fn assess(
             .or_else(|| gps.and_then(|gps| judge_gps(gps, &clock, stale_after)))
             .or_else(|| range.and_then(judge_range))
             .or_else(|| if is_microphone { judge_voice(&voice) } else { None })
+            .or_else(|| camera.filter(|_| is_parked).map(|_| (FunctionState::Standby, PARKED.to_owned())))
             .or_else(|| camera.filter(|_| !plugin.gate).and_then(judge_unseen))
             .or_else(|| camera.and_then(|camera| judge_models(camera, &models, plugin.classical_lanes)))
             .unwrap_or((FunctionState::Active, String::new()));
@@ -154,6 +167,9 @@ pub fn assess(
         notices.write(Notice { level, source: plugin.name(id.stream), text });
     }
 }
+
+/// What is said of a camera of a parked vehicle.
+const PARKED: &str = "parked: one picture a second";
 
 type Judgement = Option<(FunctionState, String)>;
 
@@ -368,6 +384,23 @@ mod tests {
         for down in [LinkState::Connecting, LinkState::Lost("EIO".to_owned()), LinkState::Failed(String::new())] {
             assert_eq!(fresh(&mut world, 10.1, down), [false; 4]);
         }
+    }
+
+    #[test]
+    fn a_camera_of_a_parked_vehicle_may_be_silent_for_a_second_more_and_says_so() {
+        let mut world = world();
+        world.init_resource::<ModelStatus>();
+        world.init_resource::<Switches>();
+        world.init_resource::<VoiceStatus>();
+        world.init_resource::<bevy_ecs::message::Messages<Notice>>();
+        world.insert_resource(Parked { parked: true, ..Parked::default() });
+        let camera = world.query_filtered::<Entity, With<Camera>>().single(&world).unwrap();
+        world.entity_mut(camera).insert(Counters { last: Some(at(10.0)), ..Counters::default() });
+        assert!(fresh(&mut world, 12.0, LinkState::Connected)[0]);
+        world.run_system_once(assess).unwrap();
+        let health = world.get::<Health>(camera).unwrap();
+        assert_eq!((health.state, health.reason.as_str()), (FunctionState::Standby, PARKED));
+        assert!(!fresh(&mut world, 12.3, LinkState::Connected)[0]);
     }
 
     #[test]

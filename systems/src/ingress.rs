@@ -7,6 +7,7 @@
 mod channel;
 mod date;
 mod live;
+mod parking;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::message::Messages;
@@ -15,6 +16,7 @@ use waywarden_components::prelude::*;
 
 pub use channel::{Closed, Delivery, Inlet, Outlet, Waiting, channel};
 pub use live::{Control, LiveSettings, LiveSource, Wake, wake};
+pub use parking::{PARKED_PERIOD, Parking};
 
 use crate::devices::DeviceIndex;
 use crate::jobs::{Arrivals, JobRunner};
@@ -106,7 +108,9 @@ pub fn drain(world: &mut World) {
     for input in &incoming.inputs {
         admit(world, input);
     }
-    world.resource_mut::<Activity>().inputs = incoming.inputs.len();
+    let is_work = |input: &&Input| matches!(input.payload, Payload::Frame(_) | Payload::Audio(_));
+    let works = incoming.inputs.iter().filter(is_work).count();
+    *world.resource_mut::<Activity>() = Activity { inputs: incoming.inputs.len(), works };
     world.resource_mut::<Passed>().0 = Some(incoming);
 }
 

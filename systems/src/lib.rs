@@ -25,6 +25,7 @@ pub mod mqtt;
 mod msgpack;
 pub mod obstacles;
 mod opaque;
+pub mod parked;
 pub mod range;
 pub mod record;
 pub mod registry;

@@ -3,20 +3,21 @@
 //! Between two phases everything deferred is applied; inside a phase nothing is. Two systems of a phase whose order
 //! would matter and is not declared are an error, not a warning.
 
+mod executor;
 mod failure;
 mod instrument;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{
-    InternedScheduleLabel, LogLevel, MultiThreadedExecutor, ScheduleBuildSettings, ScheduleLabel,
-    SingleThreadedExecutor,
+    InternedScheduleLabel, LogLevel, ScheduleBuildSettings, ScheduleLabel, SingleThreadedExecutor,
 };
 use waywarden_components::prelude::*;
 
 pub use failure::{failure, record_failure};
 pub use instrument::{Instruments, Stage, StageSummary, StageTimes, Stages};
 
+use executor::ByWork;
 use instrument::measured;
 
 use crate::registry::Register;
@@ -30,6 +31,8 @@ pub struct Tick;
 pub struct Activity {
     /// Inputs of this tick.
     pub inputs: usize,
+    /// Of them, pictures and pieces of sound: each is work for a thread.
+    pub works: usize,
 }
 
 /// Wires the phases and says how they are run.
@@ -45,8 +48,8 @@ pub struct TickPlugin {
 
 impl Plugin for TickPlugin {
     fn build(&self, app: &mut App) {
-        // Sensing decodes pictures and listens to sound: work worth a hop to another core. The other phases move
-        // small things, and a hop would cost more than they do.
+        // Sensing decodes pictures and listens to sound: work worth a hop to another core, where there is more than one of
+        // it. The other phases move small things, and a hop would cost more than they do.
         self.add_phase(app, Sense, true);
         for phase in
             [Ingress.intern(), Perceive.intern(), Understand.intern(), Act.intern(), Record.intern(), Retire.intern()]
@@ -93,7 +96,7 @@ impl TickPlugin {
                 ..Default::default()
             });
             if parallel {
-                schedule.set_executor(MultiThreadedExecutor::new());
+                schedule.set_executor(ByWork::new());
             } else {
                 schedule.set_executor(SingleThreadedExecutor::new());
             }

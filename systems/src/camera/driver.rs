@@ -21,6 +21,7 @@ use waywarden_components::prelude::*;
 
 use self::open::Opened;
 use self::stream::Picture;
+use super::buffers::Buffers;
 use super::jpeg::{JpegEncoder, JpegError};
 use super::mjpeg;
 use super::raw::{Range, RawFormat, RawPicture};
@@ -134,8 +135,10 @@ impl Driver for V4l2Camera {
             if !std::mem::replace(&mut open, true) {
                 lease.opened(&what, pace(fps))?;
             }
-            let jpeg = maker.jpeg(&picture);
-            lease.send(picture.captured, Payload::Frame(jpeg))?;
+            if lease.wants(picture.captured) {
+                let jpeg = maker.jpeg(&picture);
+                lease.send(picture.captured, Payload::Frame(jpeg))?;
+            }
         }
     }
 }
@@ -159,11 +162,12 @@ struct Layout {
 struct Maker {
     layout: Layout,
     encoder: JpegEncoder,
+    buffers: Buffers,
 }
 
 impl Maker {
     fn new(layout: Layout) -> Result<Self, JpegError> {
-        Ok(Self { layout, encoder: JpegEncoder::new()? })
+        Ok(Self { layout, encoder: JpegEncoder::new()?, buffers: Buffers::default() })
     }
 
     /// The JPEG of a picture.
@@ -181,7 +185,7 @@ impl Maker {
                     Ok(length) => length,
                     Err(_) => all.len(),
                 };
-                Bytes::copy_from_slice(&all[..length])
+                self.buffers.copy(&all[..length])
             }
             PictureFormat::Raw(_) if picture.damaged => Bytes::new(),
             PictureFormat::Raw(format) => {

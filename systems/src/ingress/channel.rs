@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounde
 use waywarden_components::prelude::*;
 
 use super::live::Wake;
+use super::parking::{Parking, Sparing};
 
 /// One item on its way to the door.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,7 @@ pub struct Outlet {
     waiting: Waiting,
     policy: DropPolicy,
     wake: Wake,
+    sparing: Option<Sparing>,
 }
 
 /// The door's end.
@@ -90,11 +92,23 @@ pub fn channel(stream: StreamId, capacity: usize, policy: DropPolicy, wake: Wake
         waiting: waiting.clone(),
         policy,
         wake,
+        sparing: None,
     };
     (outlet, Inlet { stream, policy, receiver, states, dropped, waiting })
 }
 
 impl Outlet {
+    /// The same of a camera that hands on little while the vehicle is parked.
+    pub fn sparing(mut self, parking: Parking) -> Self {
+        self.sparing = Some(Sparing::new(parking));
+        self
+    }
+
+    /// Whether a picture that was taken at `captured` is to be sent. Asked before anything is made of it, once.
+    pub fn wants(&self, captured: Mono) -> bool {
+        self.sparing.as_ref().is_none_or(|sparing| sparing.wants(captured))
+    }
+
     /// Hands an item over and wakes the tick.
     ///
     /// # Errors

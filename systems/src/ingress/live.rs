@@ -9,9 +9,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use waywarden_components::prelude::*;
 
 use super::channel::Inlet;
+use super::parking::{PARKED_PERIOD, Parking};
 use super::{Incoming, Source};
 use crate::clock::{boottime, to_wait};
-use crate::tick::Stages;
+use crate::tick::{Stage, Stages};
 
 /// Wakes the tick before its deadline because something has arrived. Cheap to clone, never blocks.
 #[derive(Clone)]
@@ -126,7 +127,7 @@ pub struct LiveSource {
     inlets: Vec<Inlet>,
     wake: Receiver<()>,
     control: Control,
-    stages: Stages,
+    lateness: Stage,
     started: Mono,
     deadline: Mono,
     tick: u64,
@@ -136,6 +137,7 @@ pub struct LiveSource {
     segment_started: Mono,
     first: Vec<Payload>,
     ended: bool,
+    parking: Parking,
 }
 
 impl LiveSource {
@@ -154,7 +156,7 @@ impl LiveSource {
             inlets,
             wake,
             control,
-            stages,
+            lateness: stages.stage("lateness"),
             started: now,
             deadline: now,
             tick: 0,
@@ -164,14 +166,26 @@ impl LiveSource {
             segment_started: now,
             first,
             ended: false,
+            parking: Parking::default(),
         }
+    }
+
+    /// The same, ticking seldom while the vehicle is parked.
+    pub fn sparing(mut self, parking: Parking) -> Self {
+        self.parking = parking;
+        self
+    }
+
+    fn period(&self) -> Duration {
+        if self.parking.is_parked() { self.settings.period.max(PARKED_PERIOD) } else { self.settings.period }
     }
 
     /// Counts how late this tick is for every deadline that has passed, the missed ones too.
     fn meet_deadlines(&mut self) {
+        let period = self.period();
         while self.deadline <= self.now {
-            self.stages.record("lateness", self.now.since(self.deadline));
-            self.deadline = self.deadline + self.settings.period;
+            self.lateness.record(self.now.since(self.deadline));
+            self.deadline = self.deadline + period;
         }
     }
 
@@ -202,6 +216,15 @@ impl Source for LiveSource {
         if self.ended {
             return false;
         }
+        if self.parking.is_parked() {
+            // What comes in waits for the deadline: a parked vehicle can take its time.
+            pause(self.deadline);
+            self.now = boottime();
+            self.meet_deadlines();
+            return true;
+        }
+        // It may have been parked when the deadline was set.
+        self.deadline = self.deadline.min(self.now + self.settings.period);
         let earliest = self.now + self.settings.min_gap;
         loop {
             let now = boottime();

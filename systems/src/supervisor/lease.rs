@@ -78,6 +78,13 @@ impl Lease {
         self.outlet.send(captured, payload).map_err(|_| Over)
     }
 
+    /// Whether a picture that was taken at `captured` is wanted, asked before anything is made of it; a sign of life. One that
+    /// is not is counted, and not to be sent.
+    pub fn wants(&self, captured: Mono) -> bool {
+        self.beat();
+        self.outlet.wants(captured)
+    }
+
     /// A sign of life: nothing has come, and that is as it should be.
     pub fn beat(&self) {
         self.shared.beat.store(boottime().0, Ordering::Relaxed);

@@ -60,6 +60,14 @@ impl Stages {
         }
     }
 
+    /// Forgets what was measured so far, of all stages: what is measured from now on stands alone.
+    pub fn forget(&self) {
+        let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for stage in stages.values() {
+            *stage.0.lock().unwrap_or_else(PoisonError::into_inner) = Measured::default();
+        }
+    }
+
     /// Adds one measurement.
     pub fn record(&self, name: &str, took: Duration) {
         self.stage(name).record(took);
