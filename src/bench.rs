@@ -142,7 +142,7 @@ impl Bench {
             tasks.push(task);
             inlets.push(inlet);
         }
-        let uplink = Uplink::new(config, &streams, "bench", &network, &waker)?.map(|(uplink, inlet)| {
+        let uplink = Uplink::new(config, &streams, "bench", &network, &waker, None)?.map(|(uplink, inlet)| {
             inlets.push(inlet);
             uplink
         });

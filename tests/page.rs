@@ -1,12 +1,7 @@
 //! The operator's page, in a real browser: it shows the drive, draws what is there where it is, gives commands, comes back after a
 //! restart, and can be used by everybody.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test: what is missing or wrong ends it"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test: what is missing or wrong ends it")]
 
 #[path = "support/client.rs"]
 mod client;

@@ -2,8 +2,6 @@
 //!
 //! Its file is looked for in `$WAYWARDEN_SILERO`, and in the folder models of the data.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test: what is missing or wrong ends it")]
-
 #[path = "support/program.rs"]
 mod program;
 

@@ -364,7 +364,7 @@ fn errors<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::observe::AlertSeen;
+    use super::super::observe::{AlertSeen, SoundSeen};
     use super::super::table::Conditions;
     use super::*;
     use crate::config::Config;
@@ -440,7 +440,8 @@ mod tests {
         let wrong = alert(AlertKind::LaneDeparture, 3.0, 3.0);
         let alerts = [right, wrong].into_iter().enumerate();
         let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
-        let seen = Seen { frames, alerts, models: ModelStatus::default(), last: mono(36.0) };
+        let seen =
+            Seen { frames, alerts, sound: SoundSeen::default(), models: ModelStatus::default(), last: mono(36.0) };
         let driven = score(&seen, &truth, 2.7);
         assert_eq!(driven.incidents, [(3.0, "false warning", "lane_departure: too near".to_owned())]);
         assert_eq!(driven.vehicles.tally().recall, Share::one(true));

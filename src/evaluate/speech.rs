@@ -299,7 +299,8 @@ mod tests {
         // 100 ms of silence, 200 ms of sound, 100 ms of silence, 1 s later a whisper 40 dB below.
         let sound = |amplitude: i16, samples: usize| [amplitude, -amplitude].repeat(samples / 2);
         let clean = [sound(0, 800), sound(10_000, 1600), sound(0, 800), sound(90, 8000)].concat();
-        assert_eq!(loud(&clean, 8000), [100_000_000..300_000_000]);
+        let span: Span = 100_000_000..300_000_000;
+        assert_eq!(loud(&clean, 8000), vec![span]);
         assert_eq!(loud(&[], 8000), Vec::<Span>::new());
     }
 

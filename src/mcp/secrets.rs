@@ -88,11 +88,9 @@ mod tests {
                 table.iter_mut().for_each(|(name, value)| mark(&format!("{key}.{name}"), value, marked));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| mark(key, item, marked)),
-            Value::String(text) => {
-                if !SHOWN.contains(&key) {
-                    *text = format!("SECRET {key}");
-                    marked.push(key.to_owned());
-                }
+            Value::String(text) if !SHOWN.contains(&key) => {
+                *text = format!("SECRET {key}");
+                marked.push(key.to_owned());
             }
             _ => {}
         }

@@ -98,7 +98,7 @@ async fn answer(State(service): State<Service>, parts: Parts, body: Result<Bytes
     }
     let id = match checked(&body) {
         Ok(id) => id,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let response = service.handle(Request::from_parts(parts, Body::from(body))).await;
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
@@ -109,19 +109,19 @@ async fn answer(State(service): State<Service>, parts: Parts, body: Result<Bytes
 }
 
 /// The id of a message, null where it has none.
-fn checked(body: &[u8]) -> Result<Value, Response> {
+fn checked(body: &[u8]) -> Result<Value, Box<Response>> {
     let Ok(message) = serde_json::from_slice::<Value>(body) else {
-        return Err(refused(NO_JSON, "no JSON", Value::Null));
+        return Err(Box::new(refused(NO_JSON, "no JSON", Value::Null)));
     };
     let Value::Object(fields) = message else {
-        return Err(refused(NO_REQUEST, "one JSON-RPC message is one object", Value::Null));
+        return Err(Box::new(refused(NO_REQUEST, "one JSON-RPC message is one object", Value::Null)));
     };
     let id = fields.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or(Value::Null);
     let is_message = fields.get("method").is_some_and(Value::is_string)
         || fields.contains_key("result")
         || fields.contains_key("error");
     if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") || !is_message {
-        return Err(refused(NO_REQUEST, "no JSON-RPC 2.0 message", id));
+        return Err(Box::new(refused(NO_REQUEST, "no JSON-RPC 2.0 message", id)));
     }
     Ok(id)
 }

@@ -392,7 +392,7 @@ mod tests {
         world.init_resource::<ModelStatus>();
         world.init_resource::<Switches>();
         world.init_resource::<VoiceStatus>();
-        world.init_resource::<bevy_ecs::message::Messages<Notice>>();
+        world.init_resource::<Messages<Notice>>();
         world.insert_resource(Parked { parked: true, ..Parked::default() });
         let camera = world.query_filtered::<Entity, With<Camera>>().single(&world).unwrap();
         world.entity_mut(camera).insert(Counters { last: Some(at(10.0)), ..Counters::default() });

@@ -202,7 +202,22 @@ mod tests {
         world.query::<&mut Voice>().single_mut(&mut world).unwrap().speaking = true;
         ends(&mut world, Stir::Speech);
         let mut world = parked();
-        let session = OperatorSession { started: Mono(0), last_heard: Mono(0), may_talk: false };
+        let session = OperatorSession {
+            started: Mono(0),
+            last_heard: Mono(0),
+            may_talk: false,
+            via: Signalling::Http,
+            state: OperatorState::Connected,
+            camera: None,
+            size: PictureSize::Full,
+            size_since: Mono(0),
+            audio: false,
+            link: OperatorLink::default(),
+            wants_keyframe: false,
+            keyframe_at: None,
+            level_dbfs: None,
+            ended: None,
+        };
         world.spawn((StableId::device(StreamId(9)), session));
         ends(&mut world, Stir::Operator);
         let mut world = parked();

@@ -63,15 +63,15 @@ impl Hub {
     }
 
     fn tell(&self, session: u64, commands: Option<tokio::sync::mpsc::Sender<Command>>, command: Command) {
-        match commands {
-            Some(commands) => {
-                if commands.try_send(command).is_err() {
-                    tracing::debug!("operators: session {session} takes no command");
-                }
-            }
+        let Some(commands) = commands else {
             // It has no connection: its offer is being answered.
-            None if matches!(command, Command::Close(_)) => self.forget(session),
-            None => {}
+            if matches!(command, Command::Close(_)) {
+                self.forget(session);
+            }
+            return;
+        };
+        if commands.try_send(command).is_err() {
+            tracing::debug!("operators: session {session} takes no command");
         }
     }
 
