@@ -17,6 +17,22 @@ use crate::progress::BesideBars;
 /// The environment variable with a filter that goes before the config's level.
 pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
 
+/// Libraries that say nothing unless they are named: their errors may hold what was sent or received.
+const SILENT: [&str; 12] = [
+    "rtc",
+    "rtc_datachannel",
+    "rtc_dtls",
+    "rtc_ice",
+    "rtc_interceptor",
+    "rtc_rtcp",
+    "rtc_rtp",
+    "rtc_sctp",
+    "rtc_srtp",
+    "rtc_stun",
+    "rtc_turn",
+    "webrtc",
+];
+
 /// Starts logging: what is said is decided by `flag` (of the command line), else by the environment variable
 /// [`ENVIRONMENT`], else by `log` (of the config). Both name a level (`debug`) or levels of modules
 /// (`info,waywarden=trace`).
@@ -36,13 +52,15 @@ pub fn start(log: &Log, flag: Option<&str>, format: Option<LogFormat>) -> Result
 }
 
 fn filter(log: &Log, flag: Option<&str>, environment: Option<&str>) -> Result<EnvFilter, Failure> {
-    let (source, text) = match (flag, environment) {
+    let (source, asked) = match (flag, environment) {
         (Some(text), _) => ("--log", text),
         (None, Some(text)) => (ENVIRONMENT, text),
         (None, None) => ("log.level", log.level.name()),
     };
+    // What is named last goes first: whoever wants them names them.
+    let text = format!("{},{asked}", SILENT.map(|library| format!("{library}=off")).join(","));
     EnvFilter::try_new(text).map_err(|error| {
-        Failure::bad_input(format!("{source}: \"{}\" is no log filter: {error}", text.escape_debug()))
+        Failure::bad_input(format!("{source}: \"{}\" is no log filter: {error}", asked.escape_debug()))
             .hint("off, error, warn, info, debug or trace, or for modules: info,waywarden=trace")
     })
 }
@@ -70,7 +88,10 @@ mod tests {
     #[test]
     fn the_flag_goes_before_the_environment_and_that_before_the_config() {
         let log = Log::default();
-        let level = |flag, environment| filter(&log, flag, environment).unwrap().to_string();
+        let level = |flag, environment| {
+            let text = filter(&log, flag, environment).unwrap().to_string();
+            text.split(',').find(|directive| !directive.contains('=')).unwrap_or_default().to_owned()
+        };
         assert_eq!(level(None, None), "info");
         assert_eq!(level(None, Some("warn")), "warn");
         assert_eq!(level(Some("trace"), Some("warn")), "trace");
