@@ -17,8 +17,23 @@ use crate::progress::BesideBars;
 /// The environment variable with a filter that goes before the config's level.
 pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
 
-/// Libraries that would log what they carry, pictures and tokens among it: of them errors alone.
-const QUIET: [&str; 1] = ["rmcp=error"];
+/// Libraries that say nothing unless they are named: what they log may hold what was sent or received, pictures and tokens
+/// among it.
+const SILENT: [&str; 13] = [
+    "rmcp",
+    "rtc",
+    "rtc_datachannel",
+    "rtc_dtls",
+    "rtc_ice",
+    "rtc_interceptor",
+    "rtc_rtcp",
+    "rtc_rtp",
+    "rtc_sctp",
+    "rtc_srtp",
+    "rtc_stun",
+    "rtc_turn",
+    "webrtc",
+];
 
 /// Starts logging: what is said is decided by `flag` (of the command line), else by the environment variable
 /// [`ENVIRONMENT`], else by `log` (of the config). Both name a level (`debug`) or levels of modules
@@ -29,12 +44,7 @@ const QUIET: [&str; 1] = ["rmcp=error"];
 /// When the filter cannot be read, or logging has been started before.
 pub fn start(log: &Log, flag: Option<&str>, format: Option<LogFormat>) -> Result<(), Failure> {
     let environment = std::env::var(ENVIRONMENT).ok().filter(|value| !value.is_empty());
-    let mut filter = filter(log, flag, environment.as_deref())?;
-    for quiet in QUIET {
-        if let Ok(directive) = quiet.parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
+    let filter = filter(log, flag, environment.as_deref())?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| BesideBars).with_timer(SinceBoot);
     let started = match format.unwrap_or(log.format) {
         LogFormat::Human => builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),
@@ -44,13 +54,15 @@ pub fn start(log: &Log, flag: Option<&str>, format: Option<LogFormat>) -> Result
 }
 
 fn filter(log: &Log, flag: Option<&str>, environment: Option<&str>) -> Result<EnvFilter, Failure> {
-    let (source, text) = match (flag, environment) {
+    let (source, asked) = match (flag, environment) {
         (Some(text), _) => ("--log", text),
         (None, Some(text)) => (ENVIRONMENT, text),
         (None, None) => ("log.level", log.level.name()),
     };
+    // What is named last goes first: whoever wants them names them.
+    let text = format!("{},{asked}", SILENT.map(|library| format!("{library}=off")).join(","));
     EnvFilter::try_new(text).map_err(|error| {
-        Failure::bad_input(format!("{source}: \"{}\" is no log filter: {error}", text.escape_debug()))
+        Failure::bad_input(format!("{source}: \"{}\" is no log filter: {error}", asked.escape_debug()))
             .hint("off, error, warn, info, debug or trace, or for modules: info,waywarden=trace")
     })
 }
@@ -78,7 +90,10 @@ mod tests {
     #[test]
     fn the_flag_goes_before_the_environment_and_that_before_the_config() {
         let log = Log::default();
-        let level = |flag, environment| filter(&log, flag, environment).unwrap().to_string();
+        let level = |flag, environment| {
+            let text = filter(&log, flag, environment).unwrap().to_string();
+            text.split(',').find(|directive| !directive.contains('=')).unwrap_or_default().to_owned()
+        };
         assert_eq!(level(None, None), "info");
         assert_eq!(level(None, Some("warn")), "warn");
         assert_eq!(level(Some("trace"), Some("warn")), "trace");

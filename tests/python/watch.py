@@ -58,6 +58,10 @@ async def main():
             seen["messages"] += 1
             seen["frames"] += message["frame"] is not None
 
+    def first_time():
+        receiver = next(one for one in peer.getReceivers() if one.track.kind == "video")
+        return receiver._RTCRtpReceiver__timestamp_mapper._origin
+
     async def take(track):
         while True:
             try:
@@ -65,9 +69,9 @@ async def main():
             except MediaStreamError:
                 return
             if track.kind == "video":
-                # aiortc counts RTP's time on from its first, in 32 bits: that of the capture, in 90 kHz.
+                # RTP's time is that of the capture, in 90 kHz and 32 bits; aiortc counts it on from the first one.
                 now = time.clock_gettime(time.CLOCK_BOOTTIME) * 90_000
-                late = (now - frame.pts) % 2**32
+                late = (now - frame.pts - first_time()) % 2**32
                 seen["pictures"] += 1
                 seen["size"] = [frame.width, frame.height]
                 seen["late"].append(late / 90)

@@ -7,7 +7,7 @@ use waywarden_components::prelude::*;
 use waywarden_systems::clock::{boottime, system_utc};
 use waywarden_systems::mqtt::wire::rfc3339;
 
-use super::broker::{Broker, Listener, until};
+use super::broker::{Broker, FAST, Listener, until};
 use super::{Puppet, Run, TOKEN, churn, number, said};
 
 const BASE: &str = "fleet/van-1";
@@ -30,8 +30,11 @@ fn offer(listener: &Listener, session: &str, offer: &Value) -> Value {
 #[test]
 fn offers_over_the_broker_are_answered_once_and_expire() {
     let place = tempfile::tempdir().unwrap();
-    let Some(broker) = Broker::start(place.path(), "") else { return };
+    let Some(broker) = Broker::start(place.path(), FAST) else { return };
     let listener = Listener::new(broker.port, "operator", None);
+    let with = |sdp: &str, seconds| json!({ "sdp": sdp, "expires_at": in_seconds(seconds) });
+    // The broker keeps it for whoever comes, whenever.
+    listener.say(&format!("{BASE}/webrtc/kept/offer"), true, with(churn::OFFER, 100).to_string().as_bytes());
     let port = broker.port;
     let mut run = Run::start(&format!(
         "[webrtc]\nmqtt = true\n[mqtt]\nbroker = \"mqtt://127.0.0.1:{port}\"\nvehicle = \"van-1\"\nprefix = \"fleet\"\n\
@@ -41,13 +44,10 @@ fn offers_over_the_broker_are_answered_once_and_expire() {
         listener.ending("van-1/status").last().filter(|heard| heard.json()["state"] == "online").cloned()
     });
 
-    let with = |sdp: &str, seconds| json!({ "sdp": sdp, "expires_at": in_seconds(seconds) });
     assert_eq!(offer(&listener, "late", &with(churn::OFFER, -1))["status"], 403);
     assert_eq!(offer(&listener, "never", &with(churn::OFFER, 100_000))["status"], 403);
     assert_eq!(offer(&listener, "none", &with("hello", 30))["status"], 400);
     assert_eq!(offer(&listener, "empty", &json!({}))["status"], 400);
-    // The broker keeps it for whoever comes, whenever.
-    listener.say(&format!("{BASE}/webrtc/kept/offer"), true, with(churn::OFFER, 30).to_string().as_bytes());
 
     if let Some(mut peer) = Puppet::aiortc(&run.url(), TOKEN, &json!({})) {
         let sdp = peer.told("offer")["sdp"].as_str().unwrap().to_owned();

@@ -26,8 +26,13 @@ use tokio::sync::Notify;
 
 use super::rates::ByLoss;
 
-/// The same packet is sent again no sooner than after this time.
-const AGAIN: Duration = Duration::from_millis(100);
+/// The same packet is sent again no sooner than after the time there and back and a little more, within these limits: before that
+/// it may be on its way.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(100));
+
+/// A whole picture in place of packets that are not sent again is wanted no more often: on a link that is full it makes things
+/// worse.
+const INSTEAD: Duration = Duration::from_secs(1);
 
 /// Share of the link that may go to packets that are sent again.
 const AGAIN_SHARE: f64 = 0.25;
@@ -40,7 +45,7 @@ const REMEMBERED: usize = 2048;
 
 /// Pictures leave so many times as fast as the link is believed to carry: a picture that stands alone is many times as large as
 /// the others, and must not wait for its average.
-const PACE: f64 = 1.5;
+const PACE: f64 = 1.2;
 
 /// Least pace, in bits a second.
 const LEAST_PACE: f64 = 200_000.0;
@@ -50,6 +55,17 @@ const BURST: Duration = Duration::from_millis(10);
 
 /// Pictures that wait for longer are given up, all of them: newer ones are worth more.
 const LONGEST_WAIT: Duration = Duration::from_millis(700);
+
+/// Over this time it is counted what was lost and what came through.
+const LATELY: Duration = Duration::from_millis(400);
+
+/// So many packets lost in it, and one in so many, are no chance but a queue that is full.
+const MANY_LOST: usize = 6;
+/// See [`MANY_LOST`].
+const ONE_IN: usize = 12;
+
+/// How long what came through is the limit then.
+const LIMITED: Duration = Duration::from_millis(1500);
 
 /// How a link is. Written by its interceptors, read by whoever sends over it.
 #[derive(Debug, Default)]
@@ -62,6 +78,8 @@ pub(super) struct Gauges {
     pub sent_again: AtomicU64,
     /// Microseconds for which the newest packet of a picture will wait.
     pub waiting_us: AtomicU32,
+    /// Microseconds there and back; 0 where it is not known.
+    pub rtt_us: AtomicU32,
     /// Share of packets that were lost, in millionths.
     pub lost_ppm: AtomicU32,
     /// Whether the other end reports each packet.
@@ -80,6 +98,14 @@ impl Gauges {
         Duration::from_micros(self.waiting_us.load(Ordering::Relaxed).into())
     }
 
+    /// How long a packet that was sent again may be on its way.
+    fn again(&self) -> Duration {
+        match self.rtt_us.load(Ordering::Relaxed) {
+            0 => AGAIN.1,
+            rtt => Duration::from_micros(u64::from(rtt) * 6 / 5 + 10_000).clamp(AGAIN.0, AGAIN.1),
+        }
+    }
+
     fn want_keyframe(&self) {
         self.keyframe.store(true, Ordering::Relaxed);
         self.wanted.notify_one();
@@ -90,24 +116,59 @@ impl Gauges {
     }
 }
 
-/// The estimator of the library, whose result is written down.
+/// The estimator of the library, whose result is written down. It takes seconds to find out that a link has become much narrower;
+/// until then what comes through at all is the limit.
 pub(super) struct Estimator {
-    pub gcc: Gcc,
-    pub gauges: Arc<Gauges>,
+    gcc: Gcc,
+    gauges: Arc<Gauges>,
+    /// What was reported lately: when, bytes that arrived, packets that did not, packets.
+    lately: VecDeque<(Instant, usize, usize, usize)>,
+    /// The limit, in bits a second, and until when.
+    limit: Option<(f64, Instant)>,
+}
+
+impl Estimator {
+    /// For a link with these gauges.
+    pub fn new(gcc: Gcc, gauges: Arc<Gauges>) -> Self {
+        Self { gcc, gauges, lately: VecDeque::new(), limit: None }
+    }
+
+    fn notice_loss(&mut self, now: Instant, reports: &[PacketReport]) {
+        let arrived = reports.iter().filter(|report| report.arrived);
+        let (bytes, count) = (arrived.clone().map(|report| report.size).sum(), arrived.count());
+        self.lately.push_back((now, bytes, reports.len() - count, reports.len()));
+        while self.lately.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > LATELY) {
+            self.lately.pop_front();
+        }
+        let sum = |of: fn(&(Instant, usize, usize, usize)) -> usize| self.lately.iter().map(of).sum::<usize>();
+        let (bytes, lost, packets) =
+            (sum(|(_, bytes, ..)| *bytes), sum(|(_, _, lost, _)| *lost), sum(|(.., all)| *all));
+        if lost >= MANY_LOST && lost * ONE_IN > packets {
+            let through = 8.0 * bytes as f64 / LATELY.as_secs_f64();
+            self.limit = Some((0.85 * through, now + LIMITED));
+        }
+        self.limit = self.limit.filter(|(_, until)| now < *until);
+    }
+
+    fn target(&self) -> f64 {
+        let target = self.gcc.target_bitrate();
+        self.limit.map_or(target, |(limit, _)| target.min(limit.max(LEAST_PACE / 2.0)))
+    }
 }
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
         self.gcc.on_reports(now, reports);
+        self.notice_loss(now, reports);
         self.gauges.reports_packets.store(true, Ordering::Relaxed);
-        self.gauges.set_target(self.gcc.target_bitrate());
+        self.gauges.set_target(self.target());
         if let Some(lost) = self.gcc.stats().packet_loss {
             self.gauges.lost_ppm.store((lost * 1e6) as u32, Ordering::Relaxed);
         }
     }
 
     fn target_bitrate(&self) -> f64 {
-        self.gcc.target_bitrate()
+        self.target()
     }
 
     fn stats(&self) -> EstimatorStats {
@@ -127,6 +188,8 @@ pub(super) struct Listener {
     gauges: Arc<Gauges>,
     by_loss: ByLoss,
     reported: Option<Instant>,
+    /// When a whole picture was last wanted in place of packets.
+    instead: Option<Instant>,
     /// When a packet was last sent again.
     sent_again: BTreeMap<u16, Instant>,
     /// Packets that may be sent again now.
@@ -143,6 +206,7 @@ impl Listener {
             gauges,
             by_loss,
             reported: None,
+            instead: None,
             sent_again: BTreeMap::new(),
             allowance: AGAIN_AT_ONCE,
             refilled: None,
@@ -155,7 +219,7 @@ impl Listener {
         let passed = self.refilled.replace(now).map_or(0.0, |last| now.saturating_duration_since(last).as_secs_f64());
         self.allowance = (self.allowance + packets * passed).min(AGAIN_AT_ONCE.max(0.3 * packets));
         if self.sent_again.len() > REMEMBERED {
-            self.sent_again.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
+            self.sent_again.retain(|_, at| now.saturating_duration_since(*at) < AGAIN.1);
         }
     }
 
@@ -165,14 +229,17 @@ impl Listener {
             let others = (0..16).filter(|bit| pair.lost_packets & (1 << bit) != 0);
             std::iter::once(pair.packet_id).chain(others.map(|bit| pair.packet_id.wrapping_add(bit + 1)))
         });
-        let mut nacks = Vec::new();
+        let (mut nacks, again) = (Vec::new(), self.gauges.again());
         for number in numbers {
-            let lately = |at: &Instant| now.saturating_duration_since(*at) < AGAIN;
+            let lately = |at: &Instant| now.saturating_duration_since(*at) < again;
             if self.sent_again.get(&number).is_some_and(lately) {
                 continue;
             }
             if self.allowance < 1.0 {
-                self.gauges.want_keyframe();
+                if self.instead.is_none_or(|last| now.saturating_duration_since(last) >= INSTEAD) {
+                    self.instead = Some(now);
+                    self.gauges.want_keyframe();
+                }
                 break;
             }
             self.allowance -= 1.0;

@@ -207,7 +207,7 @@ fn media(gauges: &Arc<Gauges>, most_bps: u32) -> Result<(MediaEngine, Registry),
     // More than is ever sent it cannot find out: it would only climb.
     let most = f64::from(most_bps) * 1.4 + 150_000.0;
     let start = RATES.1.min(most);
-    let estimator = Estimator { gcc: Gcc::new(start, RATES.0, most), gauges: gauges.clone() };
+    let estimator = Estimator::new(Gcc::new(start, RATES.0, most), gauges.clone());
     let registry = configure_rtcp_reports(configure_nack(Registry::new(), &mut engine));
     let registry = configure_twcc(registry, &mut engine)
         .map_err(wrong)?

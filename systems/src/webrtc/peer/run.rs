@@ -273,12 +273,14 @@ impl Running {
         let gauges = &self.opened.gauges;
         let report = self.opened.connection.get_stats(instant(), StatsSelector::None).await;
         let rtt = report.candidate_pairs().filter(|pair| pair.nominated).map(|pair| pair.current_round_trip_time);
+        let rtt = rtt.fold(0.0_f64, f64::max);
+        gauges.rtt_us.store((rtt * 1e6) as u32, Ordering::Relaxed);
         let seconds = (LOOK * LINK).as_secs_f64();
         OperatorLink {
             target_bps: gauges.target_bps.load(Ordering::Relaxed),
             sent_bps: (bytes as f64 * 8.0 / seconds) as u32,
             lost: gauges.lost_ppm.load(Ordering::Relaxed) as f32 / 1e6,
-            rtt_ms: rtt.fold(0.0_f64, f64::max) as f32 * 1000.0,
+            rtt_ms: rtt as f32 * 1000.0,
             waiting_ms: gauges.waiting().as_secs_f32() * 1000.0,
             reports_packets: gauges.reports_packets.load(Ordering::Relaxed),
         }
