@@ -17,8 +17,8 @@ use crate::progress::BesideBars;
 /// The environment variable with a filter that goes before the config's level.
 pub const ENVIRONMENT: &str = "WAYWARDEN_LOG";
 
-/// Libraries that say nothing unless they are named: what they log may hold what was sent or received, pictures and tokens
-/// among it.
+/// Libraries that say nothing, whatever is asked for: what they log may hold what was sent or received, pictures and tokens among
+/// it.
 const SILENT: [&str; 13] = [
     "rmcp",
     "rtc",
@@ -59,8 +59,8 @@ fn filter(log: &Log, flag: Option<&str>, environment: Option<&str>) -> Result<En
         (None, Some(text)) => (ENVIRONMENT, text),
         (None, None) => ("log.level", log.level.name()),
     };
-    // What is named last goes first: whoever wants them names them.
-    let text = format!("{},{asked}", SILENT.map(|library| format!("{library}=off")).join(","));
+    // What is named last goes first.
+    let text = format!("{asked},{}", SILENT.map(|library| format!("{library}=off")).join(","));
     EnvFilter::try_new(text).map_err(|error| {
         Failure::bad_input(format!("{source}: \"{}\" is no log filter: {error}", asked.escape_debug()))
             .hint("off, error, warn, info, debug or trace, or for modules: info,waywarden=trace")
