@@ -89,6 +89,9 @@ fn lanes(name: &str, seen: &Seen, sheet: &mut Sheet) {
     if let Some((_, least, _)) = goals {
         part.goal(Goal::AtLeast(*least));
     }
+    let first = looks.iter().position(|(_, lane)| lane.geometry.is_some()).unwrap_or(0);
+    let since = looks.iter().skip(first).fold(Share::default(), |sum, (_, lane)| sum + Share::one(usual(lane)));
+    part.share("the same, from the first look in which one was claimed", &[since], "looks");
     let edge = |(frame, lane): &(&FrameSeen, &LaneEstimate)| {
         let (width, height) = (f64::from(frame.size.0), f64::from(frame.size.1));
         let x = at_rows(lane.left.as_ref()?, &[ROW * height]).into_iter().next().flatten()?;
