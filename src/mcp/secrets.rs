@@ -88,11 +88,9 @@ mod tests {
                 table.iter_mut().for_each(|(name, value)| mark(&format!("{key}.{name}"), value, marked));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| mark(key, item, marked)),
-            Value::String(text) => {
-                if !SHOWN.contains(&key) {
-                    *text = format!("SECRET {key}");
-                    marked.push(key.to_owned());
-                }
+            Value::String(text) if !SHOWN.contains(&key) => {
+                *text = format!("SECRET {key}");
+                marked.push(key.to_owned());
             }
             _ => {}
         }
@@ -117,7 +115,7 @@ mod tests {
         let all = include_str!("../../assets/waywarden.toml");
         let mut section = String::new();
         let mut keys = Vec::new();
-        for line in all.lines().map(|line| line.trim_start_matches("# ")) {
+        for line in all.lines().map(|line| line.trim_start_matches('#').trim()) {
             if line.starts_with('[') && line.ends_with(']') {
                 section = line.trim_matches(['[', ']']).to_owned();
             } else if let Some((key, _)) = line.split_once(" = ") {

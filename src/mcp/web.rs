@@ -98,18 +98,19 @@ async fn answer(State(service): State<Service>, parts: Parts, body: Result<Bytes
     }
     let id = match checked(&body) {
         Ok(id) => id,
-        Err(refused) => return refused,
+        Err(refused) => return refused.into_response(),
     };
     let response = service.handle(Request::from_parts(parts, Body::from(body))).await;
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         // So the library says that what is JSON-RPC is no message of this protocol.
-        return refused(NO_REQUEST, "no message of the Model Context Protocol", id);
+        return Refused { code: NO_REQUEST, message: "no message of the Model Context Protocol", id }.into_response();
     }
     response.map(Body::new)
 }
 
 /// The id of a message, null where it has none.
-fn checked(body: &[u8]) -> Result<Value, Response> {
+fn checked(body: &[u8]) -> Result<Value, Refused> {
+    let refused = |code, message, id| Refused { code, message, id };
     let Ok(message) = serde_json::from_slice::<Value>(body) else {
         return Err(refused(NO_JSON, "no JSON", Value::Null));
     };
@@ -126,9 +127,20 @@ fn checked(body: &[u8]) -> Result<Value, Response> {
     Ok(id)
 }
 
-fn refused(code: i64, message: &str, id: Value) -> Response {
-    let body = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
-    json_response(StatusCode::BAD_REQUEST, &body)
+/// What is no message.
+#[derive(Debug)]
+struct Refused {
+    code: i64,
+    message: &'static str,
+    id: Value,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self { code, message, id } = self;
+        let body = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
+        json_response(StatusCode::BAD_REQUEST, &body)
+    }
 }
 
 #[cfg(test)]
@@ -170,8 +182,9 @@ mod tests {
             (br#"{"jsonrpc":"1.0","method":"ping"}"#, NO_REQUEST),
             (br#"{"jsonrpc":"2.0","method":7}"#, NO_REQUEST),
         ] {
-            let response = checked(body).unwrap_err();
-            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body:?} {code}");
+            let refused = checked(body).unwrap_err();
+            assert_eq!(refused.code, code, "{body:?}");
+            assert_eq!(refused.into_response().status(), StatusCode::BAD_REQUEST);
         }
         let deep = [br#"{"jsonrpc":"2.0","method":"x","params":"#.to_vec(), vec![b'['; 9000]].concat();
         assert!(checked(&deep).is_err());
