@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -41,6 +42,9 @@ pub use tokens::{Entry, make};
 
 use failures::Failures;
 use session::Sessions;
+
+/// How long a ticket is good.
+const TICKET: Duration = Duration::from_secs(60);
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,6 +115,7 @@ struct Known {
     keys: Vec<(Hash, Visitor)>,
     failures: Mutex<Failures>,
     sessions: Mutex<Sessions>,
+    tickets: Mutex<Sessions>,
 }
 
 impl Access {
@@ -187,6 +192,25 @@ impl Access {
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A text that lets a visitor in once, within a minute: for programs that can be told an address and nothing else.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn ticket(&self, visitor: Visitor) -> std::io::Result<String> {
+        let ticket = secret()?;
+        let mut tickets = self.0.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.begin(hash(ticket.as_bytes()), visitor, boottime(), TICKET);
+        Ok(ticket)
+    }
+
+    /// Whose ticket this is. It is none from now on.
+    pub(crate) fn of_ticket(&self, ticket: &[u8]) -> Option<Visitor> {
+        let (ticket, mut tickets) = (hash(ticket), self.0.tickets.lock().unwrap_or_else(PoisonError::into_inner));
+        let visitor = tickets.visitor(&ticket, boottime());
+        tickets.end(&ticket);
+        visitor
     }
 
     /// Who has this cookie, if it is still good.
@@ -279,6 +303,16 @@ mod tests {
         let waiting = access.visitor(b"0123456789abcdef", HERE).unwrap_err();
         assert!(waiting.status == 429 && waiting.retry_after > Some(0), "{waiting:?}");
         assert!(access.visitor(b"0123456789abcdef", IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))).is_ok());
+    }
+
+    #[test]
+    fn a_ticket_lets_in_once() {
+        let access = Access::default();
+        let visitor = Visitor { name: "a".into(), scopes: [Scope::View].into() };
+        let ticket = access.ticket(visitor.clone()).unwrap();
+        assert_eq!(access.of_ticket(b"another"), None);
+        assert_eq!(access.of_ticket(ticket.as_bytes()), Some(visitor));
+        assert_eq!(access.of_ticket(ticket.as_bytes()), None);
     }
 
     #[test]

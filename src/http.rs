@@ -92,6 +92,7 @@ impl Server {
             access,
             always: !config.token_file.is_empty() || !config.is_loopback(),
             open: Vec::new(),
+            tickets: Vec::new(),
             tls: tls.is_some(),
         };
         Ok(Self { address, tls, guard, connections: Arc::default() })
@@ -101,6 +102,13 @@ impl Server {
     #[must_use]
     pub fn open(mut self, paths: impl IntoIterator<Item = &'static str>) -> Self {
         self.guard.open.extend(paths);
+        self
+    }
+
+    /// The same; the addresses of these paths may bring a ticket.
+    #[must_use]
+    pub fn tickets(mut self, paths: impl IntoIterator<Item = &'static str>) -> Self {
+        self.guard.tickets.extend(paths);
         self
     }
 

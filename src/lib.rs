@@ -8,6 +8,8 @@ pub mod access;
 #[cfg(not(fuzzing))]
 pub mod app;
 #[cfg(not(fuzzing))]
+pub mod archive;
+#[cfg(not(fuzzing))]
 pub mod assemble;
 #[cfg(not(fuzzing))]
 pub mod batch;
@@ -33,6 +35,8 @@ pub mod evaluate;
 #[cfg(not(fuzzing))]
 pub mod failure;
 #[cfg(not(fuzzing))]
+pub mod foxglove_live;
+#[cfg(not(fuzzing))]
 pub mod hearing;
 #[cfg(not(fuzzing))]
 pub mod http;
@@ -52,6 +56,8 @@ pub mod metrics;
 pub mod network;
 #[cfg(not(fuzzing))]
 pub mod orders;
+#[cfg(not(fuzzing))]
+pub mod page;
 #[cfg(not(fuzzing))]
 pub mod pools;
 #[cfg(not(fuzzing))]

@@ -20,6 +20,7 @@ use waywarden_systems::session::Origin;
 use waywarden_systems::tick::{StageSummary, Stages, TickPlugin};
 
 use crate::access::Access;
+use crate::archive::Archive;
 use crate::command::replay::Counts;
 use crate::config::Config;
 use crate::devices::Devices;
@@ -38,7 +39,7 @@ use crate::recording::{self, Recording, Started};
 use crate::signals::Reread;
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
-use crate::{access, app, drive, orders, remote, session_info, signals, status};
+use crate::{access, app, drive, foxglove_live, orders, page, remote, session_info, signals, status};
 
 /// What to run.
 pub struct LiveRun {
@@ -110,6 +111,8 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     let (last_words, earlier) = session.as_deref().map(begin_last_words).unwrap_or_default();
     let mut info = session_info::describe(Origin::Live, &config, &streams, engines.describe());
     info.voice = hearing.describe();
+    let run = info.session_id.clone();
+    let archive = Archive::new(session.as_deref(), uplink::state_folder().join("reports"));
     let uplink = Uplink::new(&config, &streams, &info.session_id, &network, &waker)?.map(|(uplink, inlet)| {
         own.push(inlet.stream);
         inlets.push(inlet);
@@ -179,7 +182,8 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.finish();
     app.cleanup();
     signals::listen(&control, config.clone(), reread)?;
-    listen(&config, observed, &network, (&control, &showing), recorded.as_deref())?;
+    let session = recorded.as_deref();
+    listen(&config, observed, &network, Shown { control: &control, showing: &showing, archive, run, session })?;
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -226,23 +230,35 @@ fn is_inside(kind: &StreamKind) -> bool {
     matches!(kind, StreamKind::Microphone | StreamKind::Camera { role: CameraRole::Cabin, .. })
 }
 
+/// What a run lets others see, and how they reach it.
+struct Shown<'a> {
+    control: &'a Control,
+    showing: &'a Showing,
+    archive: Archive,
+    /// The random name of this run.
+    run: String,
+    /// The folder of the session that is being recorded.
+    session: Option<&'a Path>,
+}
+
 /// Lets whoever has a token see this run and give it commands, and whoever looks after it ask how it is, if the config does. What
 /// becomes of that is told to the world.
-fn listen(
-    config: &Config,
-    observed: Observed,
-    network: &Network,
-    (control, showing): (&Control, &Showing),
-    session: Option<&Path>,
-) -> Result<(), Failure> {
+fn listen(config: &Config, observed: Observed, network: &Network, shown: Shown<'_>) -> Result<(), Failure> {
     if !config.http.enabled {
         return Ok(());
     }
+    let Shown { control, showing, archive, run, session } = shown;
     let access = Access::begin(&config.http)?;
-    let server = Server::new(&config.http, access.clone())?;
+    let server = Server::new(&config.http, access.clone())?.open(page::paths()).tickets([foxglove_live::PATH]);
     let observed = Observed { connections: server.connections.clone(), ..observed };
+    let vehicle = uplink::vehicle(&config.mqtt);
+    let about = page::about(&vehicle, &run);
     let orders = Orders::new(control.clone(), showing.clone());
-    let mut routes = status::routes(observed).merge(access::routes(access)).merge(orders::routes(orders.clone()));
+    let mut routes = status::routes(observed)
+        .merge(access::routes(access.clone(), about))
+        .merge(orders::routes(orders.clone()))
+        .merge(page::routes(showing.clone(), archive))
+        .merge(foxglove_live::routes(showing.clone(), access.clone(), &config.streams(), &vehicle));
     if config.mcp.enabled {
         routes = routes.merge(mcp::routes(agents(config, orders, (control, showing), session), &config.http));
     }

@@ -148,7 +148,7 @@ pub fn state_folder() -> PathBuf {
 }
 
 fn link(mqtt: &Mqtt, address: Address, streams: &[StreamSpec]) -> Result<LinkSettings, Failure> {
-    let vehicle = if mqtt.vehicle.is_empty() { host_name() } else { mqtt.vehicle.clone() };
+    let vehicle = vehicle(mqtt);
     let base = format!("{}/{vehicle}", mqtt.prefix);
     let version = session_info::build().version;
     let tls = address.tls.then(|| trust(mqtt)).transpose()?;
@@ -193,6 +193,11 @@ fn kind(kind: &StreamKind) -> &'static str {
         StreamKind::Range { .. } => "range",
         StreamKind::Truth => "truth",
     }
+}
+
+/// What the vehicle is called.
+pub fn vehicle(mqtt: &Mqtt) -> String {
+    if mqtt.vehicle.is_empty() { host_name() } else { mqtt.vehicle.clone() }
 }
 
 /// The computer's name as it may stand in a topic.

@@ -5,6 +5,7 @@
 //! the browser says that the server's own page asks ([`crate::http`]'s guard), so no other page can use it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +14,7 @@ use axum::http::header::{COOKIE as COOKIES, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde_json::json;
+use serde_json::{Value, json};
 use waywarden_components::prelude::Mono;
 use waywarden_systems::clock::boottime;
 
@@ -40,13 +41,13 @@ impl Sessions {
         self.0.get(cookie).map(|(visitor, _)| visitor.clone())
     }
 
-    /// This cookie is good from now on.
-    pub fn begin(&mut self, cookie: Hash, visitor: Visitor, now: Mono) {
+    /// This cookie is good from now on, for so long.
+    pub fn begin(&mut self, cookie: Hash, visitor: Visitor, now: Mono, good: Duration) {
         if self.0.len() >= MOST {
             let oldest = self.0.iter().min_by_key(|(_, (_, until))| *until).map(|(cookie, _)| *cookie);
             oldest.map(|oldest| self.0.remove(&oldest));
         }
-        self.0.insert(cookie, (visitor, now + GOOD));
+        self.0.insert(cookie, (visitor, now + good));
     }
 
     /// It is no longer.
@@ -65,14 +66,14 @@ pub(crate) fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
     values.next().filter(|value| !value.is_empty())
 }
 
-/// `POST /session` with a token begins a session, `DELETE /session` ends it.
-pub fn routes(access: Access) -> Router {
-    Router::new().route("/session", post(begin).delete(end)).with_state(access)
+/// `POST /session` with a token begins a session, `DELETE /session` ends it. Who begins one is told `about` the vehicle as well.
+pub fn routes(access: Access, about: Value) -> Router {
+    Router::new().route("/session", post(begin).delete(end)).with_state((access, Arc::new(about)))
 }
 
 /// Begins a session. With a token alone: a cookie does not make itself last.
 async fn begin(
-    State(access): State<Access>,
+    State((access, about)): State<(Access, Arc<Value>)>,
     Extension(Secured(tls)): Extension<Secured>,
     headers: HeaderMap,
     visitor: Option<Extension<Visitor>>,
@@ -80,11 +81,14 @@ async fn begin(
     let asked = || Problem::new(StatusCode::UNAUTHORIZED, "a token is asked for: `Authorization: Bearer …`");
     let Extension(visitor) = visitor.filter(|_| headers.contains_key("authorization")).ok_or_else(asked)?;
     let value = secret().map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    let body = json!({ "name": visitor.name, "scopes": visitor.scopes, "seconds": GOOD.as_secs() });
+    let mut body = json!({ "name": visitor.name, "scopes": visitor.scopes, "seconds": GOOD.as_secs() });
+    if let (Some(body), Some(about)) = (body.as_object_mut(), about.as_object()) {
+        body.extend(about.clone());
+    }
     if let Some(before) = cookie(&headers) {
         access.sessions().end(&hash(before));
     }
-    access.sessions().begin(hash(value.as_bytes()), visitor, boottime());
+    access.sessions().begin(hash(value.as_bytes()), visitor, boottime(), GOOD);
     let mut response = json_response(StatusCode::OK, &body);
     set(&mut response, &value, GOOD, tls);
     Ok(response)
@@ -92,7 +96,7 @@ async fn begin(
 
 /// Ends the session of this browser.
 async fn end(
-    State(access): State<Access>,
+    State((access, _)): State<(Access, Arc<Value>)>,
     Extension(Secured(tls)): Extension<Secured>,
     headers: HeaderMap,
 ) -> Response {
@@ -123,12 +127,12 @@ mod tests {
         let mut sessions = Sessions::default();
         let visitor = Visitor { name: "a".into(), scopes: BTreeSet::new() };
         let now = Mono::from_nanos(5_000_000_000);
-        sessions.begin(hash(b"x"), visitor.clone(), now);
+        sessions.begin(hash(b"x"), visitor.clone(), now, GOOD);
         assert_eq!(sessions.visitor(&hash(b"x"), now + GOOD / 2), Some(visitor.clone()));
         assert_eq!(sessions.visitor(&hash(b"y"), now), None);
         assert_eq!(sessions.visitor(&hash(b"x"), now + GOOD), None);
         for n in 0..2 * MOST as u32 {
-            sessions.begin(hash(&n.to_le_bytes()), visitor.clone(), now + Duration::from_millis(n.into()));
+            sessions.begin(hash(&n.to_le_bytes()), visitor.clone(), now + Duration::from_millis(n.into()), GOOD);
         }
         assert_eq!(sessions.0.len(), MOST);
         assert!(sessions.visitor(&hash(&(2 * MOST as u32 - 1).to_le_bytes()), now).is_some());

@@ -36,6 +36,8 @@ pub(super) struct Guard {
     pub always: bool,
     /// Paths that hold nothing: no token is asked for them.
     pub open: Vec<&'static str>,
+    /// Paths whose address may bring a ticket in place of a token.
+    pub tickets: Vec<&'static str>,
     /// Whether it speaks TLS.
     pub tls: bool,
 }
@@ -45,7 +47,7 @@ impl Guard {
     fn check(&self, uri: &Uri, headers: &HeaderMap, peer: IpAddr) -> Result<Option<Visitor>, Problem> {
         let host = self.host(uri, headers)?;
         let own = self.origin(&host, headers)?;
-        let visitor = self.visitor(headers, own, peer)?;
+        let visitor = self.visitor(uri, headers, own, peer)?;
         if visitor.is_none() && self.always && !self.open.contains(&uri.path()) {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is asked for: `Authorization: Bearer …`"));
         }
@@ -78,7 +80,7 @@ impl Guard {
             return false;
         }
         let name = host.host().to_ascii_lowercase();
-        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         name == "localhost"
             || address.is_ok_and(|address| address.to_canonical().is_loopback())
             || self.hosts.iter().any(|listed| *listed == name || *listed == whole)
@@ -101,14 +103,18 @@ impl Guard {
         Ok(is_own)
     }
 
-    /// Who asks: by a token, or by a cookie where the server's own page asks.
-    fn visitor(&self, headers: &HeaderMap, own: bool, peer: IpAddr) -> Result<Option<Visitor>, Problem> {
+    /// Who asks: by a token, by a ticket where one may be brought, or by a cookie where the server's own page asks.
+    fn visitor(&self, uri: &Uri, headers: &HeaderMap, own: bool, peer: IpAddr) -> Result<Option<Visitor>, Problem> {
         if let Some(brought) = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes) {
             let token = match brought.split_at_checked(7) {
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii(),
                 _ => b"",
             };
             return self.access.visitor(token, peer).map(Some);
+        }
+        let query = uri.query().filter(|_| self.tickets.contains(&uri.path())).unwrap_or_default();
+        if let Some(ticket) = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")) {
+            return Ok(self.access.of_ticket(ticket.as_bytes()));
         }
         let cookie = access::cookie(headers).filter(|_| own);
         Ok(cookie.and_then(|cookie| self.access.of_cookie(cookie)))

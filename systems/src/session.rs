@@ -15,7 +15,7 @@ pub use findings::{Findings, Found, JobEnd, Known, SegmentStart, TickFindings};
 pub use format::{
     BuildInfo, FORMAT_MAJOR, FORMAT_MINOR, ModelInfo, Origin, OutputsRecord, SessionInfo, SnapshotRecord,
 };
-pub use foxglove::Publisher;
+pub use foxglove::{Published, Publisher};
 pub use medium::Medium;
 pub use piece::{Piece, PieceError, Window, preserve};
 pub use reader::{From, Record, SessionError, SessionReader};

@@ -51,6 +51,26 @@ impl Publisher {
         Self { names: streams.iter().map(|spec| (spec.id, spec.name.clone())).collect(), offset_ns }
     }
 
+    /// From now on this is added to monotonic times.
+    pub fn set_offset(&mut self, offset_ns: i64) {
+        self.offset_ns = offset_ns;
+    }
+
+    /// The topics of what a live run shows, with their schemas: pictures, lanes and obstacles of cameras, fixes, the log.
+    pub fn live_topics(streams: &[StreamSpec]) -> Vec<(String, Option<foxglove::Schema>)> {
+        let of = |spec: &StreamSpec| match spec.kind {
+            StreamKind::Camera { .. } => vec![
+                (format!("/{}/image", spec.name), CompressedImage::get_schema()),
+                (format!("/{}/lane", spec.name), ImageAnnotations::get_schema()),
+                (format!("/{}/obstacles", spec.name), ImageAnnotations::get_schema()),
+            ],
+            StreamKind::Gps { .. } => vec![(format!("/{}/fix", spec.name), LocationFix::get_schema())],
+            _ => Vec::new(),
+        };
+        let log = ("/log".to_owned(), Log::get_schema());
+        streams.iter().flat_map(of).chain([log]).collect()
+    }
+
     /// A monotonic time as MCAP log time, in nanoseconds.
     pub fn log_time(&self, at: Mono) -> u64 {
         at.0.saturating_add_signed(self.offset_ns)
@@ -117,7 +137,8 @@ impl Publisher {
         }
     }
 
-    fn fix(&self, stream: StreamId, now: Mono, fix: &GpsFix) -> Option<Published> {
+    /// A fix: topic `/NAME/fix`.
+    pub fn fix(&self, stream: StreamId, now: Mono, fix: &GpsFix) -> Option<Published> {
         // Horizontal dilution times 3 m, a common figure for the error of a single-frequency receiver.
         let variance = fix.hdop.map(|hdop| 9.0 * hdop * hdop);
         let covariance = variance.map(|v| vec![v, 0.0, 0.0, 0.0, v, 0.0, 0.0, 0.0, 4.0 * v]);
@@ -144,7 +165,8 @@ impl Publisher {
         published(format!("/{}/fix", self.name(stream)), &message)
     }
 
-    fn lane(&self, stream: StreamId, lane: &EgoLane) -> Option<Published> {
+    /// The lane of a camera, as lines in the picture in which it was found: topic `/NAME/lane`.
+    pub fn lane(&self, stream: StreamId, lane: &EgoLane) -> Option<Published> {
         let timestamp = self.timestamp(lane.captured?);
         let line = |points: &Vec<ImagePoint>| PointsAnnotation {
             timestamp,
@@ -159,7 +181,8 @@ impl Publisher {
         published(format!("/{}/lane", self.name(stream)), &message)
     }
 
-    fn obstacles(&self, stream: StreamId, obstacles: &Obstacles) -> Option<Published> {
+    /// Boxes of obstacles in the picture in which they were found: topic `/NAME/obstacles`.
+    pub fn obstacles(&self, stream: StreamId, obstacles: &Obstacles) -> Option<Published> {
         let timestamp = self.timestamp(obstacles.captured?);
         let corners = |d: &Detection| {
             let (l, t) = (f64::from(d.left), f64::from(d.top));
@@ -194,7 +217,8 @@ impl Publisher {
         published(format!("/{}/obstacles", self.name(stream)), &message)
     }
 
-    fn notice(&self, now: Mono, notice: &Notice) -> Option<Published> {
+    /// A line for the log: topic `/log`.
+    pub fn notice(&self, now: Mono, notice: &Notice) -> Option<Published> {
         let level = match notice.level {
             NoticeLevel::Info => log::Level::Info,
             NoticeLevel::Warning => log::Level::Warning,

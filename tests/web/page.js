@@ -1,0 +1,139 @@
+// The operator's page in a real browser. The test that starts this starts the app, too.
+//
+//   node page.js URL TOKEN FOLDER
+//
+// Prints what it found as lines of JSON. Behind the line `restart` it waits for a line: the app is then a new one.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const [url, token, folder] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const tell = (what, value) => console.log(JSON.stringify({ what, value }));
+const PATIENCE = { timeout: 60_000 };
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+  "--autoplay-policy=no-user-gesture-required"];
+
+const browser = await chromium.launchPersistentContext(join(folder, "profile"), {
+  executablePath: "/usr/bin/chromium", headless: true, args: FLAGS, viewport: { width: 1280, height: 900 }, colorScheme: "light",
+});
+const page = browser.pages()[0] ?? await browser.newPage();
+const complaints = [];
+page.on("pageerror", error => complaints.push(error.message));
+page.on("console", message => {
+  // A browser reports every answer that is none, by itself.
+  if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+});
+
+const text = selector => page.locator(selector).textContent();
+const live = () => page.waitForFunction(() => ["live", "degraded"].includes(document.body.dataset.state), null, PATIENCE);
+
+async function faults(where) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => axe.run());
+  const serious = found.violations.filter(rule => ["serious", "critical"].includes(rule.impact));
+  tell("faults", serious.map(rule => `${where}: ${rule.id}: ${rule.nodes.map(node => node.target.join(" ")).join(", ")}`));
+}
+
+// The door: what is wrong with a token is said.
+await page.goto(url);
+await faults("door");
+await page.fill("#token", "short");
+await page.click("#enter");
+await page.fill("#token", "0123456789abcdef0123");
+await page.click("#enter");
+await page.waitForFunction(() => document.querySelector("#door-error").textContent !== "", null, PATIENCE);
+tell("refused", await text("#door-error"));
+await page.fill("#token", token);
+await page.keyboard.press("Enter");
+await live();
+
+// The drive: the speed changes, devices are listed, a picture is there.
+const speeds = new Set();
+await page.waitForFunction(() => /^\d+$/.test(document.querySelector("#speed").textContent), null, PATIENCE);
+for (let n = 0; n < 300 && speeds.size < 3; n++) {
+  speeds.add(await text("#speed"));
+  await page.waitForTimeout(100);
+}
+tell("speeds", [...speeds]);
+await page.waitForFunction(() => document.querySelector("#stage-note").textContent === "", null, PATIENCE);
+await page.waitForFunction(() => document.querySelectorAll("#devices li[data-state=active]").length >= 4, null, PATIENCE);
+tell("devices", await page.locator("#devices .name").allTextContents());
+tell("vehicle", await text("#vehicle"));
+await page.waitForFunction(() => document.querySelector("#plot .way") && document.querySelector("#events li"), null, PATIENCE);
+
+// What is drawn: where, and that there is ink.
+const boxes = [];
+for (let n = 0; n < 1200 && boxes.length < 40; n++) {
+  const found = await page.evaluate(() => {
+    const canvas = document.querySelector("#overlay");
+    if (!canvas.dataset.place) return [];
+    const [left, top, scale] = JSON.parse(canvas.dataset.place), ink = canvas.getContext("2d");
+    return JSON.parse(canvas.dataset.boxes).map(([frame, x, y, w, h]) => {
+      // In the middle of its left edge, and far below it.
+      const alpha = (dx, dy) => ink.getImageData(Math.round(left + dx * scale), Math.round(top + dy * scale), 1, 1).data[3];
+      return { frame, box: [x, y, w, h], edge: alpha(x, y + h / 2) };
+    });
+  });
+  boxes.push(...found.filter(one => !boxes.some(other => other.frame === one.frame && other.box[0] === one.box[0])));
+  await page.waitForTimeout(50);
+}
+tell("boxes", boxes);
+tell("way", await page.locator("#stage").getAttribute("data-way"));
+await page.screenshot({ path: join(folder, "page.png"), fullPage: true });
+await faults("view");
+
+// A switch goes there and comes back.
+for (const on of ["true", "false"]) {
+  await page.click("#privacy");
+  await page.waitForSelector(`#privacy[aria-checked=${on}]`, PATIENCE);
+  tell("privacy", await text("#said"));
+}
+
+// A snapshot is a file.
+const [download] = await Promise.all([page.waitForEvent("download", PATIENCE), page.click("#snapshot")]);
+await download.saveAs(join(folder, "snapshot.jpg"));
+
+// A drive has a report, which asks this server for nothing.
+await page.click("#sessions-again");
+await page.locator("#sessions tbody button").first().click(PATIENCE);
+const link = page.locator("#sessions tbody a").first();
+// It is made by a thread that stands back behind everything else on this computer.
+await link.waitFor({ timeout: 300_000 });
+const [report] = await Promise.all([browser.waitForEvent("page", PATIENCE), link.click()]);
+await report.waitForFunction(() => document.querySelector("#verdict")?.textContent.length > 30 || document.querySelectorAll("section").length > 2, null, PATIENCE);
+tell("report", [await report.title(), await report.evaluate(() => window.origin)]);
+await report.close();
+
+// A new app in the old one's place.
+tell("restart", null);
+await page.waitForFunction(() => document.body.dataset.state === "lost", null, PATIENCE);
+tell("lost", await text("#link-text"));
+await answers.next();
+await live();
+await page.waitForFunction(() => document.querySelector("#stage-note").textContent === "", null, PATIENCE);
+tell("again", await text("#link-text"));
+
+// By keyboard alone, on a phone, in the dark.
+await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
+await page.setViewportSize({ width: 360, height: 740 });
+await page.waitForTimeout(300);
+tell("width", await page.evaluate(() => document.documentElement.scrollWidth));
+await page.screenshot({ path: join(folder, "phone.png"), fullPage: true });
+await faults("phone");
+await page.locator("#recording").focus();
+await page.keyboard.press("Space");
+await page.waitForSelector("#recording[aria-checked=false]", PATIENCE);
+await page.locator("#leave").focus();
+await page.keyboard.press("Enter");
+await page.waitForSelector("#door:not([hidden])", PATIENCE);
+tell("kept", await page.evaluate(() => sessionStorage.length + localStorage.length));
+tell("complaints", complaints);
+await browser.close();
+tell("done", null);
+process.exit(0);
