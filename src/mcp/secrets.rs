@@ -115,7 +115,7 @@ mod tests {
         let all = include_str!("../../assets/waywarden.toml");
         let mut section = String::new();
         let mut keys = Vec::new();
-        for line in all.lines().map(|line| line.trim_start_matches("# ")) {
+        for line in all.lines().map(|line| line.trim_start_matches('#').trim()) {
             if line.starts_with('[') && line.ends_with(']') {
                 section = line.trim_matches(['[', ']']).to_owned();
             } else if let Some((key, _)) = line.split_once(" = ") {

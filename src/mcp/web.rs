@@ -98,37 +98,49 @@ async fn answer(State(service): State<Service>, parts: Parts, body: Result<Bytes
     }
     let id = match checked(&body) {
         Ok(id) => id,
-        Err(refused) => return *refused,
+        Err(refused) => return refused.into_response(),
     };
     let response = service.handle(Request::from_parts(parts, Body::from(body))).await;
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         // So the library says that what is JSON-RPC is no message of this protocol.
-        return refused(NO_REQUEST, "no message of the Model Context Protocol", id);
+        return Refused { code: NO_REQUEST, message: "no message of the Model Context Protocol", id }.into_response();
     }
     response.map(Body::new)
 }
 
 /// The id of a message, null where it has none.
-fn checked(body: &[u8]) -> Result<Value, Box<Response>> {
+fn checked(body: &[u8]) -> Result<Value, Refused> {
+    let refused = |code, message, id| Refused { code, message, id };
     let Ok(message) = serde_json::from_slice::<Value>(body) else {
-        return Err(Box::new(refused(NO_JSON, "no JSON", Value::Null)));
+        return Err(refused(NO_JSON, "no JSON", Value::Null));
     };
     let Value::Object(fields) = message else {
-        return Err(Box::new(refused(NO_REQUEST, "one JSON-RPC message is one object", Value::Null)));
+        return Err(refused(NO_REQUEST, "one JSON-RPC message is one object", Value::Null));
     };
     let id = fields.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or(Value::Null);
     let is_message = fields.get("method").is_some_and(Value::is_string)
         || fields.contains_key("result")
         || fields.contains_key("error");
     if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") || !is_message {
-        return Err(Box::new(refused(NO_REQUEST, "no JSON-RPC 2.0 message", id)));
+        return Err(refused(NO_REQUEST, "no JSON-RPC 2.0 message", id));
     }
     Ok(id)
 }
 
-fn refused(code: i64, message: &str, id: Value) -> Response {
-    let body = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
-    json_response(StatusCode::BAD_REQUEST, &body)
+/// What is no message.
+#[derive(Debug)]
+struct Refused {
+    code: i64,
+    message: &'static str,
+    id: Value,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self { code, message, id } = self;
+        let body = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
+        json_response(StatusCode::BAD_REQUEST, &body)
+    }
 }
 
 #[cfg(test)]
@@ -170,8 +182,9 @@ mod tests {
             (br#"{"jsonrpc":"1.0","method":"ping"}"#, NO_REQUEST),
             (br#"{"jsonrpc":"2.0","method":7}"#, NO_REQUEST),
         ] {
-            let response = checked(body).unwrap_err();
-            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body:?} {code}");
+            let refused = checked(body).unwrap_err();
+            assert_eq!(refused.code, code, "{body:?}");
+            assert_eq!(refused.into_response().status(), StatusCode::BAD_REQUEST);
         }
         let deep = [br#"{"jsonrpc":"2.0","method":"x","params":"#.to_vec(), vec![b'['; 9000]].concat();
         assert!(checked(&deep).is_err());
