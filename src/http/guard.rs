@@ -78,7 +78,7 @@ impl Guard {
             return false;
         }
         let name = host.host().to_ascii_lowercase();
-        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         name == "localhost"
             || address.is_ok_and(|address| address.to_canonical().is_loopback())
             || self.hosts.iter().any(|listed| *listed == name || *listed == whole)

@@ -108,7 +108,7 @@ fn pictures_leave_at_the_pace_of_the_link_and_sound_at_once() {
         pacer.handle_write(rtp(7, 1200, start)).unwrap();
     }
     pacer.handle_write(rtp(8, 100, start)).unwrap();
-    let mut left = |pacer: &mut Pacer| std::iter::from_fn(|| pacer.poll_write()).count();
+    let left = |pacer: &mut Pacer| std::iter::from_fn(|| pacer.poll_write()).count();
     let at_once = left(&mut pacer);
     assert!((2..8).contains(&at_once), "sound and a burst: {at_once}");
     assert!(gauges.waiting() > Duration::from_millis(200));

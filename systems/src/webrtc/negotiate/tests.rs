@@ -1,4 +1,5 @@
 use bevy_app::App;
+use bevy_ecs::message::Messages;
 
 use super::*;
 use crate::tick::TickPlugin;
@@ -40,7 +41,7 @@ impl Stage {
             world.write_message(OperatorSaid { session: *session, at: self.now, event: event.clone() });
         }
         world.run_schedule(Sense);
-        let messages = world.resource::<bevy_ecs::message::Messages<OperatorOrder>>();
+        let messages = world.resource::<Messages<OperatorOrder>>();
         let orders = messages.iter_current_update_messages().map(|order| (order.session, order.deed.clone())).collect();
         let gone: Vec<_> = world
             .query::<(Entity, &OperatorSession)>()
@@ -52,7 +53,7 @@ impl Stage {
             world.despawn(entity);
         }
         crate::registry::clear_messages(world);
-        world.resource_mut::<bevy_ecs::message::Messages<OperatorSaid>>().clear();
+        world.resource_mut::<Messages<OperatorSaid>>().clear();
         orders
     }
 
