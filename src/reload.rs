@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn one_that_needs_a_start_changes_nothing() {
-        for text in ["[threads]\njobs = 2", "camera = []", "[[camera]]\nname = \"left\"", "[record]\nflush_ms = 100"] {
+        for text in ["[threads]\njobs = 1", "camera = []", "[[camera]]\nname = \"left\"", "[record]\nflush_ms = 100"] {
             let both = format!("{text}\n[gate]\nthreshold = 5.0");
             let failure = changes(&config(""), &config(&both)).unwrap_err().to_string();
             assert!(failure.contains("cannot be changed while it runs") && !failure.contains("gate"), "{failure}");

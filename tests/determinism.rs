@@ -176,7 +176,7 @@ fn the_covering_set_covers() {
 }
 
 /// Kinds of the registry that a drive with simulated devices cannot have, and why.
-const ABSENT: [(&str, &str); 14] = [
+const ABSENT: [(&str, &str); 15] = [
     ("alert", "nothing dangerous happens in that drive; tests/warnings replays some"),
     ("track", "a model need not take a drawn car for one; tests/warnings replays some"),
     ("broker_message", "nobody commands; tests/mqtt replays commands"),
@@ -186,6 +186,7 @@ const ABSENT: [(&str, &str); 14] = [
     ("deed_done", "likewise"),
     ("switches_restored", "privacy was not wanted before; tests/mqtt replays it"),
     ("remote_api", "tested with remote inference"),
+    ("speech_heard", "no service listens; tests/remote_inference replays one that does"),
     ("loudspeaker", "nobody speaks in that drive; tests/speaker replays one"),
     ("operator_session", "nobody watches; tests/webrtc replays some who do"),
     ("operator_said", "likewise"),

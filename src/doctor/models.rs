@@ -331,14 +331,14 @@ mod tests {
 
         let slow = said_of(&config, &demands([Some(500.0), Some(150.0)], [Some(90.0), Some(80.0), Some(50.0)]));
         let taken = Config::from_toml(&slow.config.unwrap(), "proposal").unwrap();
-        assert_eq!((taken.segmentation.rate_hz, taken.detection.rate_hz), (4.0, 4.0));
+        assert_eq!((taken.segmentation.rate_hz, taken.detection.rate_hz), (2.0, 4.0));
     }
 
     #[test]
     fn what_others_compute_is_not_asked_of_this_computer() {
         let mut config =
             Config::from_toml("[[camera]]\nfps = 30.0\n[[camera]]\nname = \"left\"\nfps = 5.0\n", "").unwrap();
-        assert_eq!(asked(&config, JobRole::Segmentation), 15.0);
+        assert_eq!(asked(&config, JobRole::Segmentation), 10.0);
         config.remote.url = "https://box.example".to_owned();
         config.remote.roles = vec![JobRole::Segmentation];
         assert_eq!((asked(&config, JobRole::Segmentation), asked(&config, JobRole::Detection)), (0.0, 15.0));

@@ -16,6 +16,7 @@ fn world() -> World {
     world.init_resource::<Token<Utterance>>();
     world.init_resource::<Detectors>();
     world.init_resource::<VoiceSettings>();
+    world.init_resource::<OperatorTalk>();
     world.spawn((StableId::device(StreamId(2)), microphone(), Fresh(true)));
     world.spawn((StableId::device(StreamId(1)), microphone(), Fresh(true)));
     world

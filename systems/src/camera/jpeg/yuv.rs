@@ -24,14 +24,17 @@ pub struct Yuv420 {
 pub type Planes<'a> = [(&'a [u8], usize); 3];
 
 impl Yuv420 {
-    /// Decodes a JPEG at `eighths` eighths of its width and height.
+    /// Decodes a JPEG at `eighths` eighths of its width and height; one whose colours are stored at a quarter of its width or height,
+    /// which no camera gives, as it is: libjpeg-turbo leaves parts of such a one out when it makes it smaller.
     ///
     /// # Errors
     ///
     /// [`JpegError`] when the bytes are no JPEG, damaged, larger than is accepted, or smaller than two pixels then.
     pub fn decode(&mut self, jpeg: &[u8], eighths: u8) -> Result<(), JpegError> {
         let (mut decompressor, header) = open(jpeg)?;
-        let scale = ScalingFactor::new(usize::from(eighths.clamp(1, 8)), 8);
+        let quartered = header.subsamp.width() == 4 || header.subsamp.height() == 4;
+        let eighths = if quartered { 8 } else { eighths.clamp(1, 8) };
+        let scale = ScalingFactor::new(usize::from(eighths), 8);
         decompressor.set_scaling_factor(scale).map_err(broken)?;
         let (width, height) = (scale.scale(header.width), scale.scale(header.height));
         if width < 2 || height < 2 {
@@ -127,6 +130,7 @@ mod tests {
         for subsamp in kinds {
             for (width, height, eighths) in [(64, 48, 8), (62, 46, 8), (33, 35, 8), (160, 120, 4), (322, 242, 2)] {
                 yuv.decode(&jpeg(width, height, subsamp), eighths).unwrap();
+                let eighths = if subsamp == Subsamp::Sub4x1 { 8 } else { eighths };
                 let scaled = |side: usize| (side * usize::from(eighths)).div_ceil(8) & !1;
                 assert_eq!(yuv.size(), (scaled(width), scaled(height)), "{subsamp:?}");
                 let (width, height) = yuv.size();

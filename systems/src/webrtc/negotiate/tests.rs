@@ -1,4 +1,5 @@
 use bevy_app::App;
+use bevy_ecs::message::Messages;
 
 use super::*;
 use crate::tick::TickPlugin;
