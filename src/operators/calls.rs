@@ -29,19 +29,11 @@ const KEEP: Duration = Duration::from_secs(15);
 /// The longest time for which an offer may be good: what lies longer with a broker is of another day.
 const LONGEST_NS: i64 = 120_000_000_000;
 
-<<<<<<< HEAD
-/// Topics that are listened to besides, and where what comes on them goes.
-type Listens = (&'static [&'static str], Aside);
-
-/// What is listened to besides, and where it is heard, if the config takes offers over the broker.
-pub fn line(config: &Config) -> Option<(Listens, Receiver<(String, Bytes)>)> {
-=======
 /// Topics besides, and where goes what comes there.
 pub type Line = (&'static [&'static str], Aside);
 
 /// What is listened to besides, and where it is heard, if the config takes offers over the broker.
 pub fn line(config: &Config) -> Option<(Line, Receiver<(String, Bytes)>)> {
->>>>>>> webrtc
     let (aside, called) = channel(WAITING);
     (config.webrtc.enabled && config.webrtc.mqtt).then_some(((&TOPICS[..], aside), called))
 }
