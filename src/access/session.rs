@@ -142,7 +142,9 @@ mod tests {
     fn cookies_are_read_among_others() {
         let cookie = |lines: &[&str]| {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|line| drop(headers.append(COOKIES, HeaderValue::from_str(line).unwrap())));
+            for line in lines {
+                headers.append(COOKIES, HeaderValue::from_str(line).unwrap());
+            }
             cookie(&headers).map(<[u8]>::to_vec)
         };
         assert_eq!(cookie(&["waywarden=abc"]), Some(b"abc".to_vec()));
