@@ -100,7 +100,8 @@ impl Archive {
         let Some(folder) = &self.0.folder else { return Vec::new() };
         let mut found = sessions(folder, false);
         found.extend(sessions(&folder.join(PRESERVED), true));
-        found.sort_by_key(|found| std::cmp::Reverse(found.0));
+        found.sort();
+        found.reverse();
         found.truncate(MOST);
         found.into_iter().filter_map(|(changed, path, preserved)| self.look(&path, changed, preserved)).collect()
     }

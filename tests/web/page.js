@@ -84,7 +84,21 @@ for (let n = 0; n < 1200 && boxes.length < 40; n++) {
   await page.waitForTimeout(50);
 }
 tell("boxes", boxes);
-tell("way", await page.locator("#stage").getAttribute("data-way"));
+const way = await page.locator("#stage").getAttribute("data-way");
+tell("way", way);
+if (way === "live") {
+  // Pictures are decoded, and whoever holds the space bar talks.
+  const decoded = () => page.evaluate(() => document.querySelector("#video").getVideoPlaybackQuality().totalVideoFrames);
+  const before = await decoded();
+  await page.locator("#main").focus();
+  await page.keyboard.down("Space");
+  await page.waitForSelector("#talk[aria-pressed=true]", PATIENCE);
+  await page.waitForTimeout(5000);
+  tell("talk", await text("#talk-note"));
+  await page.keyboard.up("Space");
+  await page.waitForSelector("#talk[aria-pressed=false]", PATIENCE);
+  tell("decoded", await decoded() - before);
+}
 await page.screenshot({ path: join(folder, "page.png"), fullPage: true });
 await faults("view");
 
