@@ -442,7 +442,7 @@ mod tests {
         let wrong = alert(AlertKind::LaneDeparture, 3.0, 3.0);
         let alerts = [right, wrong].into_iter().enumerate();
         let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
-        let seen = Seen { frames, alerts, models: ModelStatus::default(), last: mono(36.0) };
+        let seen = Seen { frames, alerts, last: mono(36.0), ..Seen::default() };
         let driven = score(&seen, &truth, 2.7);
         assert_eq!(driven.incidents, [(3.0, "false warning", "lane_departure: too near".to_owned())]);
         assert_eq!(driven.vehicles.tally().recall, Share::one(true));
