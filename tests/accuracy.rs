@@ -134,8 +134,8 @@ fn twinlitenet_finds_the_road() {
     let pictures = camvid(&data);
     for engine in engines() {
         let iou = road_iou(&*model(&data, "twinlitenet", &engine, 2), &pictures);
-        println!("TwinLiteNet on {}, 57 CamVid frames: road IoU {iou:.4} (reference 0.798)", engine.name());
-        assert!(iou >= 0.79);
+        println!("TwinLiteNet on {}, 57 CamVid frames: road IoU {iou:.4} (reference 0.865)", engine.name());
+        assert!(iou >= 0.86);
     }
 }
 
@@ -190,8 +190,8 @@ fn twinlitenet_plus_finds_road_and_lines() {
     // Every sixth picture, for time; the reference is of the same ones.
     let pictures: Vec<_> = camvid(&data).into_iter().step_by(6).collect();
     for (name, floors, reference) in [
-        ("twinlitenet_plus_nano", (0.72, 0.75, 0.57), "0.731, 0.765, 0.587"),
-        ("twinlitenet_plus_small", (0.71, 0.85, 0.60), "0.717, 0.861, 0.613"),
+        ("twinlitenet_plus_nano", (0.77, 0.75, 0.57), "0.777, 0.765, 0.587"),
+        ("twinlitenet_plus_small", (0.78, 0.85, 0.60), "0.787, 0.861, 0.613"),
     ] {
         for engine in engines() {
             let model = model(&data, name, &engine, 2);
@@ -266,7 +266,7 @@ fn the_small_detectors_find_the_cars() {
 }
 
 /// The whole frame and the square around the vanishing point, with the defaults of the config. Its size, the least score and
-/// that of support were chosen with all figures in sight, mostly by `train`, where they are worth 0.931 at 0.949 in ONNX
+/// that of support were chosen with all figures in sight, mostly by `train`, where they are worth 0.922 at 0.950 in ONNX
 /// Runtime; in `test`, which is easy, all is found. Both hold frames of one of the two drives. Moved by a few pixels, the square finds two cars more or fewer of the 138. Of CamVid's camera
 /// nothing is known: it is taken for a level one.
 #[test]

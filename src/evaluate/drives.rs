@@ -305,8 +305,10 @@ fn courses(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven]) {
         });
         part.goal(goal);
     }
-    let delays: Vec<Vec<Share>> =
-        drives.iter().map(|driven| driven.delays.iter().map(|delay| Share::one(*delay <= SOON_S)).collect()).collect();
+    let delays: Vec<Vec<Share>> = drives
+        .iter()
+        .map(|driven| driven.delays.iter().map(|delay| Share::one(*delay <= SOON_S)).collect())
+        .collect();
     let soon: Vec<Share> =
         delays.iter().map(|each| each.iter().fold(Share::default(), |sum, one| sum + *one)).collect();
     part.share("forward_collision, cut-in and braking: warned within 0.5 s of the threshold", &soon, "courses");
@@ -364,7 +366,7 @@ fn errors<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::observe::{AlertSeen, SoundSeen};
+    use super::super::observe::AlertSeen;
     use super::super::table::Conditions;
     use super::*;
     use crate::config::Config;
@@ -440,8 +442,7 @@ mod tests {
         let wrong = alert(AlertKind::LaneDeparture, 3.0, 3.0);
         let alerts = [right, wrong].into_iter().enumerate();
         let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
-        let seen =
-            Seen { frames, alerts, sound: SoundSeen::default(), models: ModelStatus::default(), last: mono(36.0) };
+        let seen = Seen { frames, alerts, last: mono(36.0), ..Seen::default() };
         let driven = score(&seen, &truth, 2.7);
         assert_eq!(driven.incidents, [(3.0, "false warning", "lane_departure: too near".to_owned())]);
         assert_eq!(driven.vehicles.tally().recall, Share::one(true));
