@@ -52,7 +52,8 @@ pub fn run() -> Outcome {
             continue;
         }
         let Judged { ages, detections_hz, segmentations_hz, systems } = judged(engine, seconds, pictures, &models)?;
-        let at = |share: f64| ages.get((ages.len() as f64 * share) as usize).or(ages.last()).copied().unwrap_or(f64::NAN);
+        let at =
+            |share: f64| ages.get((ages.len() as f64 * share) as usize).or(ages.last()).copied().unwrap_or(f64::NAN);
         let goal = |text: &str| if goals { format!("goal: {text}") } else { "stated".to_owned() };
         let mut row = |key: &str, what: &str, value: f64, unit: &str, beside: String| {
             let what = format!("{engine}: {what}");
@@ -64,7 +65,13 @@ pub fn run() -> Outcome {
         row("segmentation_hz", "segmentation", segmentations_hz, "a second", goal("at least 3"));
         for (name, median, p99) in systems.iter().filter(|_| goals) {
             let what = format!("system `{name}` in a tick, 99th percentile");
-            report.row(&format!("{name}_p99_us"), &what, *p99, format!("{p99:.0} µs"), &format!("median {median:.0} µs"));
+            report.row(
+                &format!("{name}_p99_us"),
+                &what,
+                *p99,
+                format!("{p99:.0} µs"),
+                &format!("median {median:.0} µs"),
+            );
         }
     }
     report.print()

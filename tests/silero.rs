@@ -32,8 +32,17 @@ fn a_drive_in_which_silero_listened_replays_bit_for_bit() {
     )
     .unwrap();
     let run = json(&[
-        "run", "--simulate", "--config", text(&config), "--record", text(&sessions), "--models", text(&models), "--duration",
-        "14", "--json",
+        "run",
+        "--simulate",
+        "--config",
+        text(&config),
+        "--record",
+        text(&sessions),
+        "--models",
+        text(&models),
+        "--duration",
+        "14",
+        "--json",
     ]);
     assert!(run["counts"]["utterances"].as_u64() > Some(0), "{run}");
     let session = session_in(&sessions);

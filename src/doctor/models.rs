@@ -75,7 +75,11 @@ pub fn speech(config: &Config, folder: Option<&Path>) -> Option<Check> {
     let begin = boottime();
     for _ in 0..WINDOWS {
         if let Err(error) = detector.hear(&window) {
-            return Some(Check::fail(NAME, format!("{name} on {by}: {error}"), "another file, or detector = \"earshot\""));
+            return Some(Check::fail(
+                NAME,
+                format!("{name} on {by}: {error}"),
+                "another file, or detector = \"earshot\"",
+            ));
         }
     }
     let heard_s = f64::from(WINDOWS) * window.len() as f64 / f64::from(SAMPLE_RATE);

@@ -8,8 +8,8 @@ use waywarden_perception::labels::LabelError;
 use waywarden_perception::score::Share;
 use waywarden_perception::score::errors::Errors;
 use waywarden_perception::score::tusimple::at_rows;
-use waywarden_perception::tracking::score::{Label, identity_switches, read_labels};
 use waywarden_perception::tracking::Tracked;
+use waywarden_perception::tracking::score::{Label, identity_switches, read_labels};
 use waywarden_systems::import::video::Video;
 
 use super::files;
@@ -27,8 +27,7 @@ const WIDTH_PX: f64 = 640.0;
 
 /// What clips are to give that are known, by the beginning of their names: the share of looks with the usual width, the step
 /// of the left edge.
-const STEADY: [(&str, f64, Option<f64>); 2] =
-    [("highway-720p-50s", 0.99, Some(6.0)), ("concrete-shadows", 0.98, None)];
+const STEADY: [(&str, f64, Option<f64>); 2] = [("highway-720p-50s", 0.99, Some(6.0)), ("concrete-shadows", 0.98, None)];
 /// In clips whose names begin so there is no road: nothing is to be claimed, and nothing warned of.
 const NO_ROAD: &str = "no-road";
 

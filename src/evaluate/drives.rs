@@ -305,10 +305,8 @@ fn courses(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven]) {
         });
         part.goal(goal);
     }
-    let delays: Vec<Vec<Share>> = drives
-        .iter()
-        .map(|driven| driven.delays.iter().map(|delay| Share::one(*delay <= SOON_S)).collect())
-        .collect();
+    let delays: Vec<Vec<Share>> =
+        drives.iter().map(|driven| driven.delays.iter().map(|delay| Share::one(*delay <= SOON_S)).collect()).collect();
     let soon: Vec<Share> =
         delays.iter().map(|each| each.iter().fold(Share::default(), |sum, one| sum + *one)).collect();
     part.share("forward_collision, cut-in and braking: warned within 0.5 s of the threshold", &soon, "courses");

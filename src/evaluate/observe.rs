@@ -198,7 +198,8 @@ fn listen(
     for (id, stamp, chunk, speech) in chunks.iter().filter(|(id, ..)| id.stream == observer.stream) {
         let SpeechProbability::Windows(windows) = speech else { continue };
         sound.windows.entry(id.seq).or_insert_with(|| windows.clone());
-        let length = std::time::Duration::from_nanos(chunk.pcm.len() as u64 / 2 * 1_000_000_000 / u64::from(SAMPLE_RATE));
+        let length =
+            std::time::Duration::from_nanos(chunk.pcm.len() as u64 / 2 * 1_000_000_000 / u64::from(SAMPLE_RATE));
         let began = stamp.captured - length;
         sound.begun = Some(sound.begun.map_or(began, |first| first.min(began)));
     }

@@ -106,7 +106,10 @@ pub fn noise(file: &Path, runner: &Runner, sheet: &mut Sheet) -> Result<(), Fail
 pub fn noizeus(folder: &Path, runner: &Runner, sheet: &mut Sheet) -> Result<(), Failure> {
     let clean = numbered(&folder.join("clean"))?;
     if clean.is_empty() {
-        return Err(files::nothing(folder, "is `clean`, with `sp01.wav` and so on, beside folders with the same in noise"));
+        return Err(files::nothing(
+            folder,
+            "is `clean`, with `sp01.wav` and so on, beside folders with the same in noise",
+        ));
     }
     let mut recordings = Vec::new();
     let halves = [("chosen on", 1..=CHOSEN_ON), ("reported", CHOSEN_ON + 1..=u32::MAX)];
@@ -268,10 +271,8 @@ fn rows(data: &str, recording: &Recording, heard: &Listened, is_default: bool, s
     let active: Vec<Share> = each.iter().map(Confusion::active).collect();
     part.share("utterances: false-active share", &active, "frames");
     let delays = start_delays(&recording.speech, &found, EARLY_NS);
-    let in_time: Vec<Share> = delays
-        .iter()
-        .map(|delay| Share::one(delay.is_some_and(|delay| delay.unsigned_abs() <= IN_TIME_NS)))
-        .collect();
+    let in_time: Vec<Share> =
+        delays.iter().map(|delay| Share::one(delay.is_some_and(|delay| delay.unsigned_abs() <= IN_TIME_NS))).collect();
     part.share("starts: found within 150 ms", &in_time, "starts").goal(START_GOAL);
     let mut late: Vec<i64> = delays.iter().flatten().copied().collect();
     late.sort_unstable();
@@ -310,7 +311,8 @@ mod tests {
 
     #[test]
     fn tallies_are_sums_of_pieces() {
-        let each = [Confusion { hits: 1, misses: 1, ..Confusion::default() }, Confusion { hits: 3, ..Confusion::default() }];
+        let each =
+            [Confusion { hits: 1, misses: 1, ..Confusion::default() }, Confusion { hits: 3, ..Confusion::default() }];
         let tallies = each.map(|one| one.tally());
         assert_eq!(sum(&tallies, &[1, 1]).recall, Share { part: 4, whole: 5 });
     }

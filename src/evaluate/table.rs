@@ -210,8 +210,7 @@ impl Sheet {
 
     /// As a page, with the command that made it.
     pub fn to_markdown(&self, title: &str, command: &str) -> String {
-        let mut page =
-            format!("# {title}\n\nMade by the command below; do not edit.\n\n    {command}\n\n{ABOUT}\n\n");
+        let mut page = format!("# {title}\n\nMade by the command below; do not edit.\n\n    {command}\n\n{ABOUT}\n\n");
         page.push_str("| | |\n| --- | --- |\n");
         for (what, value) in self.conditions.words() {
             let _ = writeln!(page, "| {what} | {} |", escape(&value));

@@ -65,9 +65,8 @@ impl Stills {
     pub fn of(files: Vec<PathBuf>, fps: f64) -> Result<Self, ImportError> {
         sound_rate(fps)?;
         let first = files.first().map_or(Path::new(""), PathBuf::as_path);
-        let encoder =
-            JpegEncoder::with_quality(STILL_QUALITY)
-                .map_err(|error| ImportError::bad(first, Place::Whole, error.to_string(), HINT))?;
+        let encoder = JpegEncoder::with_quality(STILL_QUALITY)
+            .map_err(|error| ImportError::bad(first, Place::Whole, error.to_string(), HINT))?;
         Ok(Self { total: files.len() as u64, files: files.into_iter(), given: 0, fps, encoder, cut: 0, failed: false })
     }
 

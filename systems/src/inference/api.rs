@@ -269,7 +269,10 @@ mod tests {
             *json.pointer_mut(pointer).unwrap() = value;
             json.to_string().into_bytes()
         };
-        assert_eq!(parse_speech(&changed("/heard", json!({ "text": "a" }))).map(|reply| reply.heard.labels.len()), Ok(0));
+        assert_eq!(
+            parse_speech(&changed("/heard", json!({ "text": "a" }))).map(|reply| reply.heard.labels.len()),
+            Ok(0)
+        );
         for (pointer, value) in [
             ("/heard/text", json!("\u{1b}[2J")),
             ("/heard/text", json!("a".repeat(LONGEST_TEXT + 1))),

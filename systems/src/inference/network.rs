@@ -171,7 +171,9 @@ impl Network {
         let view = View { spec, place: &place, frame: (picture.width, picture.height), thresholds };
         match decoder {
             Decoder::Twinlitenet | Decoder::TwinlitenetPlus => match &outputs[..] {
-                [drivable, lines] => segment::decode([drivable, lines], spec, &place, thresholds.drivable).map(JobOutput::Segmentation),
+                [drivable, lines] => {
+                    segment::decode([drivable, lines], spec, &place, thresholds.drivable).map(JobOutput::Segmentation)
+                }
                 // `run` gives as many as the decoder has.
                 others => {
                     let reason = format!("{} outputs are not those of a {}", others.len(), self.role());

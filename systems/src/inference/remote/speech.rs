@@ -79,7 +79,9 @@ impl Remote {
         let tries = (|| self.listen_once(wav.clone())).retry(again);
         let tries = tries.when(|refusal| matches!(refusal, Refusal::Broken(_)));
         let asked = tokio::time::timeout(PATIENCE, tries).await;
-        self.judged(asked.unwrap_or_else(|_| Err(Refusal::Failed(format!("no answer within {} s", PATIENCE.as_secs())))))
+        self.judged(
+            asked.unwrap_or_else(|_| Err(Refusal::Failed(format!("no answer within {} s", PATIENCE.as_secs())))),
+        )
     }
 
     async fn listen_once(&self, wav: Bytes) -> Result<Transcript, Refusal> {
@@ -118,8 +120,7 @@ pub fn post(
 
 /// The sound as a WAV file.
 fn wav(pcm: &[u8]) -> Result<Vec<u8>, String> {
-    let spec =
-        WavSpec { channels: 1, sample_rate: SAMPLE_RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
+    let spec = WavSpec { channels: 1, sample_rate: SAMPLE_RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let mut file = Cursor::new(Vec::with_capacity(pcm.len() + 64));
     let written = WavWriter::new(&mut file, spec).and_then(|mut writer| {
         let (samples, _) = pcm.as_chunks::<2>();
