@@ -35,6 +35,11 @@ fps = 10
 [[microphone]]
 [gate]
 force_after_s = 0.2
+# On a busy computer jobs stand back for long, which is not what is tried here.
+[segmentation]
+deadline_ms = 600000
+[detection]
+deadline_ms = 600000
 [simulation]
 scenario = \"town\"
 perceive = \"truth\"
@@ -139,7 +144,8 @@ fn an_operator_sees_the_drive_in_a_browser() {
         }
         found.entry(what).or_default().push(line["value"].take());
     }
-    assert!(wait(&mut browser, LONGEST).success(), "{found:#?}");
+    let said = || std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap_or_default();
+    assert!(wait(&mut browser, LONGEST).success(), "{found:#?}\n{}", said());
     send(&run, Signal::SIGTERM);
     assert!(wait(&mut run, PATIENCE).success());
 
