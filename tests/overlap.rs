@@ -9,6 +9,7 @@ use waywarden::app::{self, Parts};
 use waywarden::config::Config;
 use waywarden::pools::{self, Pools};
 use waywarden_components::prelude::*;
+use waywarden_systems::tick::Activity;
 
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -33,6 +34,8 @@ fn two_systems_run_at_once() {
     app.add_systems(Sense, (stay::<1>, stay::<2>));
     app.finish();
     app.cleanup();
+    // A tick with work for two.
+    *app.world_mut().resource_mut::<Activity>() = Activity { inputs: 2, works: 2 };
     app.world_mut().run_schedule(Sense);
     assert_eq!(MOST.load(Ordering::SeqCst), 2, "no two systems were inside at the same time");
 }
