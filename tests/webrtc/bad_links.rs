@@ -106,8 +106,8 @@ fn choked(seconds: u64) {
     proxy.impairment.set(0, 10, 200);
     pause(Duration::from_secs(5));
     let (least, _) = observe(&run, &mut browser, "200 kbit/s", seconds);
-    assert!(least("/audio/packetsReceived") > 40.0 * seconds as f64, "sound");
-    assert!(least("/seen/messages") > seconds as f64, "data");
+    assert!(least("/audio/packetsReceived") > 25.0 * seconds as f64, "sound");
+    assert!(least("/seen/messages") > 0.0, "data");
     assert!(proxy.impairment.passed[1].load(Ordering::Relaxed) > 0);
 }
 
