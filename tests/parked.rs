@@ -1,7 +1,7 @@
 //! A vehicle that stands, and where nothing happens, watches less closely; whatever happens ends that within a second. All of it
 //! is decided from what came in, and replays.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
 
 #[path = "support/broker.rs"]
 mod broker;

@@ -104,7 +104,9 @@ impl Observed {
         let mut gates = vec![(u64::MAX, f32::NAN); frames];
         let mut jpegs = vec![(u64::MAX, usize::MAX); frames];
         let mut told = vec![Mono(u64::MAX); frames];
-        (gates.clear(), jpegs.clear(), told.clear());
+        gates.clear();
+        jpegs.clear();
+        told.clear();
         Self(Arc::new(Mutex::new(Seen {
             begin,
             period: Duration::try_from_secs_f64(1.0 / (session.fps * plan.rate)).unwrap_or_default(),

@@ -321,7 +321,8 @@ fn scene(seen: &Seen, told: &Told, showing: &Showing) -> Scene {
 
 /// Root mean square of signed 16 bit samples, in decibels below full scale; not below -96.
 fn level_dbfs(pcm: &[u8]) -> f32 {
-    let squares = pcm.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])).powi(2));
+    let samples = pcm.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])));
+    let squares = samples.map(|sample| sample * sample);
     let mean = squares.sum::<f64>() / (pcm.len() / 2).max(1) as f64;
     (20.0 * libm::log10(libm::sqrt(mean) / f64::from(i16::MAX))).max(-96.0) as f32
 }
