@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::hint::black_box;
+use std::io::{self, Write};
 use std::process::Command;
 
 use bevy_app::App;
@@ -88,7 +89,7 @@ pub fn run() -> Outcome {
                 (share - 1.0) * 100.0
             ));
         } else if share < 1.0 - budget.tolerance {
-            println!("{name} takes {:.1} % less than its budget: {RENEW}", (1.0 - share) * 100.0);
+            writeln!(io::stdout(), "{name} takes {:.1} % less than its budget: {RENEW}", (1.0 - share) * 100.0)?;
         }
         report.row(name, what, count as f64, format!("{count}"), &format!("{:.1} % of its budget", share * 100.0));
     }
@@ -98,9 +99,9 @@ pub fn run() -> Outcome {
 
 /// Says why nothing is counted, with a last line for programs.
 fn skipped(why: &str) -> Outcome {
-    println!("skipped: instruction counts: {why}");
-    println!("\n{}", serde_json::json!({ "bench": "instructions", "skipped": why }));
-    Ok(())
+    let mut out = io::stdout().lock();
+    writeln!(out, "skipped: instruction counts: {why}")?;
+    Ok(writeln!(out, "\n{}", serde_json::json!({ "bench": "instructions", "skipped": why }))?)
 }
 
 fn renew(counted: &BTreeMap<String, u64>) -> Outcome {

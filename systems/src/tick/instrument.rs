@@ -60,11 +60,15 @@ impl Stages {
         }
     }
 
-    /// Forgets what was measured so far, of all stages: what is measured from now on stands alone.
+    /// Forgets what was measured so far, of all stages: what is measured from now on stands alone. Their memory is kept.
     pub fn forget(&self) {
         let stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for stage in stages.values() {
-            *stage.0.lock().unwrap_or_else(PoisonError::into_inner) = Measured::default();
+            let mut measured = stage.0.lock().unwrap_or_else(PoisonError::into_inner);
+            measured.sum_ns = 0;
+            if let Some(histogram) = &mut measured.histogram {
+                histogram.reset();
+            }
         }
     }
 
@@ -121,7 +125,7 @@ impl Stage {
     /// What was measured, if anything.
     fn summary(&self) -> Option<StageSummary> {
         let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let h = measured.histogram.as_ref()?;
+        let h = measured.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
         let ms = |ns: u64| ns as f64 / 1e6;
         Some(StageSummary {
             n: h.len(),
