@@ -5,8 +5,6 @@
 //! is then done by one thread. The budget is that of the profile of tests on x86-64, with libjpeg-turbo's SSE2 code, which every
 //! such computer has.
 
-#![expect(clippy::print_stdout, reason = "a bench says what it found")]
-
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::hint::black_box;

@@ -81,7 +81,7 @@ fn what_the_simulator_knows_is_found_through_its_errors_and_found_again() {
     let dir = folder();
     let (config, out, again) =
         (dir.path().join("truth.toml"), dir.path().join("d.mcap"), dir.path().join("again.mcap"));
-    std::fs::write(&config, format!("{CONFIG}{TRUTH}")).unwrap();
+    std::fs::write(&config, format!("{CONFIG}{TRUTH}[segmentation]\nrate_hz = 10.0\n")).unwrap();
     let args = ["simulate", "--config", text(&config), "--scenario", "motorway", "--duration", "20", "--seed", "3"];
     json(&[&args[..], &["--json", "-o", text(&out)]].concat());
     let first = json(&["replay", text(&out), "--json", "--out", text(&again)]);
