@@ -303,6 +303,7 @@ fn silence_is_noticed_and_what_is_unplugged_is_found_again() {
     let plugged = boottime();
     run.wires.push(Wire::plug(&link, receiver()));
     run.until_told("gps: active");
+    run.go_on_for(Duration::from_millis(500));
     let recorded = run.end();
 
     let links: Vec<_> = recorded

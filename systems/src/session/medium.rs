@@ -5,6 +5,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
 /// Bytes that are gathered before they are handed over: the container writes many that are a few bytes long.
 const GATHERED: usize = 64 << 10;
 
@@ -36,7 +39,12 @@ impl Medium for File {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.sync_data()?;
+        // On a disk that became read-only Linux has nothing to do, calls that success, and forgets what it had not written.
+        if fstatvfs(self)?.flags().contains(FsFlags::ST_RDONLY) {
+            return Err(Errno::EROFS.into());
+        }
+        Ok(())
     }
 
     fn shorten(&self, length: u64) -> io::Result<()> {
