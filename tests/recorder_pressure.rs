@@ -142,20 +142,23 @@ fn verified(dir: &Path, session: &Path, more: &[&str]) -> u64 {
 
 /// The holes of a session, of each of which the journal tells, and which is exact on both sides of it: what the recorder
 /// said of them.
-/// Where a disk could not even be told to forget what it had not confirmed, `unsure` ticks more may be there.
+/// Where a disk could not even be told to forget what it had not confirmed, `unsure` ticks more may be there; where Linux confirmed
+/// what it then forgot, as ext4 may do while it becomes read-only, as many less.
 fn reasons(dir: &Path, session: &Path, unsure: u64) -> Vec<String> {
     let inspected = waywarden(dir, &["inspect", session.to_str().unwrap(), "--json"]).done();
     let inspected: serde_json::Value = serde_json::from_str(&inspected.out).unwrap();
     let (holes, told) = holes(session);
     println!("{holes:?}, told of {told}");
-    assert!(told > 0 && told == holes.iter().map(|hole| hole.ticks).sum::<u64>(), "the journal tells of all");
+    let holed = holes.iter().map(|hole| hole.ticks).sum::<u64>();
+    assert!(told > 0 && told <= holed && holed <= told + unsure, "the journal tells of all");
     let missing = inspected["missing_ticks"].as_u64().unwrap();
-    assert!(missing <= told && told <= missing + unsure, "{missing} are missing");
+    assert!(missing.abs_diff(told) <= unsure, "{missing} are missing");
     let all = verified(dir, session, &[]);
     for hole in &holes {
         let segments = inspected["segments"].as_array().unwrap();
         let behind = segments.iter().find(|segment| segment["number"] == hole.segment).unwrap();
-        assert_eq!((&behind["lost_ticks"], &behind["reason"]), (&hole.ticks.into(), &"gap".into()), "{behind}");
+        let lost = behind["lost_ticks"].as_u64().unwrap();
+        assert!(lost <= hole.ticks && hole.ticks <= lost + unsure && behind["reason"] == "gap", "{behind}");
         // The drive went on: a hundred ticks a second, on an idle machine.
         assert!(hole.ticks as f64 >= 20.0 * hole.seconds, "{hole:?}");
         assert_eq!(hole.health.state, FunctionState::Degraded);
