@@ -31,7 +31,7 @@ const INSIDE: &str = "WAYWARDEN_COUNTED";
 
 /// The budget, and how to renew it.
 const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/budget.toml");
-const RENEW: &str = "WAYWARDEN_WRITE=1 cargo test --bench measure -- instructions";
+const RENEW: &str = "WAYWARDEN_WRITE=1 cargo test --workspace --bench measure -- instructions";
 
 /// What is counted: the function, and what it is.
 const COUNTED: [(&str, &str); 5] = [
