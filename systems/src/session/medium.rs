@@ -40,7 +40,7 @@ impl Medium for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()?;
-        // On a disk that became read-only Linux has nothing to do, calls that success, and forgets what it had not written.
+        // A disk to which nothing can be written confirms nothing.
         if fstatvfs(self)?.flags().contains(FsFlags::ST_RDONLY) {
             return Err(Errno::EROFS.into());
         }
