@@ -142,24 +142,20 @@ fn verified(dir: &Path, session: &Path, more: &[&str]) -> u64 {
 
 /// The holes of a session, of each of which the journal tells, and which is exact on both sides of it: what the recorder
 /// said of them.
-/// Where a disk could not even be told to forget what it had not confirmed, `unsure` ticks more may be there. On a disk that became
-/// read-only there are sometimes fewer, half a second's, than the recorder took to be there, and why is not known: `short` more may
-/// be missing than the journal tells of.
-fn reasons(dir: &Path, session: &Path, (unsure, short): (u64, u64)) -> Vec<String> {
+/// Where a disk could not even be told to forget what it had not confirmed, `unsure` ticks more may be there.
+fn reasons(dir: &Path, session: &Path, unsure: u64) -> Vec<String> {
     let inspected = waywarden(dir, &["inspect", session.to_str().unwrap(), "--json"]).done();
     let inspected: serde_json::Value = serde_json::from_str(&inspected.out).unwrap();
     let (holes, told) = holes(session);
     println!("{holes:?}, told of {told}");
-    let holed = holes.iter().map(|hole| hole.ticks).sum::<u64>();
-    assert!(told > 0 && told <= holed && holed <= told + short, "the journal tells of all");
+    assert!(told > 0 && told == holes.iter().map(|hole| hole.ticks).sum::<u64>(), "the journal tells of all");
     let missing = inspected["missing_ticks"].as_u64().unwrap();
-    assert!(missing <= told + short && told <= missing + unsure, "{missing} are missing");
+    assert!(missing <= told && told <= missing + unsure, "{missing} are missing");
     let all = verified(dir, session, &[]);
     for hole in &holes {
         let segments = inspected["segments"].as_array().unwrap();
         let behind = segments.iter().find(|segment| segment["number"] == hole.segment).unwrap();
-        let lost = behind["lost_ticks"].as_u64().unwrap();
-        assert!(lost <= hole.ticks && hole.ticks <= lost + short && behind["reason"] == "gap", "{behind}");
+        assert_eq!((&behind["lost_ticks"], &behind["reason"]), (&hole.ticks.into(), &"gap".into()), "{behind}");
         // The drive went on: a hundred ticks a second, on an idle machine.
         assert!(hole.ticks as f64 >= 20.0 * hole.seconds, "{hole:?}");
         assert_eq!(hole.health.state, FunctionState::Degraded);
@@ -180,12 +176,12 @@ fn a_full_disk_costs_a_hole_until_there_is_room_again() {
     drive.until_recorded_again(2);
     let session = drive.session();
     drive.end(3);
-    let reasons = reasons(dir.path(), &session, (0, 0));
+    let reasons = reasons(dir.path(), &session, 0);
     assert!(reasons[0].contains("No space left") && reasons[0].contains("record.keep_gb"), "{reasons:?}");
 }
 
 /// A disk fails, which the recorder says in these `words`, and is gone; another one comes in its place.
-fn another_disk(fail: impl FnOnce(&Disk) -> bool, words: &str, short: u64) {
+fn another_disk(fail: impl FnOnce(&Disk) -> bool, words: &str) {
     let dir = tempfile::tempdir().unwrap();
     let rec = dir.path().join("rec");
     let Some(first) = Disk::image(&rec, &dir.path().join("first.img")) else { return };
@@ -220,30 +216,23 @@ fn another_disk(fail: impl FnOnce(&Disk) -> bool, words: &str, short: u64) {
     let _first = Disk::mount(&rec, &dir.path().join("first.img")).unwrap();
     assert!(gather() > 0);
     // A second's at most.
-    let reasons = reasons(dir.path(), &whole, (if words.is_empty() { 0 } else { 500 }, short));
+    let reasons = reasons(dir.path(), &whole, if words.is_empty() { 0 } else { 500 });
     assert!(reasons.len() == 1 && reasons[0].contains(GONE), "{reasons:?}");
 }
 
 #[test]
 fn a_disk_that_was_unmounted_is_waited_for() {
-    another_disk(|_| true, "", 0);
+    another_disk(|_| true, "");
 }
 
 #[test]
 fn a_disk_that_became_read_only_costs_a_hole() {
-    another_disk(Disk::make_read_only, "Read-only file system", 500);
-}
-
-/// What is promised.
-#[test]
-#[ignore = "long: fails about once in five, and why is not known; without it the bound above is loose"]
-fn a_disk_that_became_read_only_costs_a_hole_that_is_told_to_the_tick() {
-    another_disk(Disk::make_read_only, "Read-only file system", 0);
+    another_disk(Disk::make_read_only, "Read-only file system");
 }
 
 #[test]
 fn a_disk_that_fails_costs_a_hole() {
-    another_disk(Disk::fail, "Input/output error", 0);
+    another_disk(Disk::fail, "Input/output error");
 }
 
 #[test]
@@ -259,7 +248,7 @@ fn a_disk_that_answers_late_costs_a_hole_and_no_tick() {
     let session = drive.session();
     drive.end(0);
     // It may be too slow for what it has to catch up with, too.
-    let reasons = reasons(dir.path(), &session, (0, 0));
+    let reasons = reasons(dir.path(), &session, 0);
     assert!(reasons.iter().all(|reason| reason.contains("too slow")), "{reasons:?}");
 }
 
