@@ -179,17 +179,17 @@ fn a_browser_watches_listens_talks_and_leaves() {
     let after = browser.told("stats");
     let grown = |path: &str| number(&after, path) - number(&before, path);
     // A busy computer shows fewer than the 600 that there are.
-    assert!(grown("/video/framesDecoded") > 100.0, "{after}");
+    assert!(grown("/video/framesDecoded") > 300.0, "{after}");
     assert_eq!(grown("/video/freezeCount"), 0.0, "{after}");
     assert_eq!((after["video"]["frameWidth"].as_u64(), after["video"]["frameHeight"].as_u64()), (Some(640), Some(360)));
-    assert!(grown("/seen/frames") > 50.0, "messages name their pictures: {after}");
+    assert!(grown("/seen/frames") > 150.0, "messages name their pictures: {after}");
     let last = &after["seen"]["last"];
     assert_eq!(
         (last["camera"].as_str(), last["width"].as_u64(), last["height"].as_u64()),
         (Some("front"), Some(640), Some(360))
     );
     assert!(last["devices"].as_u64() >= Some(4), "{last}");
-    assert!(grown("/audio/packetsReceived") > 500.0, "the microphone is heard: {after}");
+    assert!(grown("/audio/packetsReceived") > 800.0, "the microphone is heard: {after}");
     println!("browser, 640x360 at 30 Hz, capture to shown: {}", browser.told("latencies"));
 
     browser.tell(&json!({ "do": "talk", "on": true }));

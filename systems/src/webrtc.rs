@@ -14,6 +14,8 @@ mod audio;
 #[cfg(all(feature = "webrtc", not(fuzzing)))]
 mod encoder;
 #[cfg(all(feature = "webrtc", not(fuzzing)))]
+mod estimator;
+#[cfg(all(feature = "webrtc", not(fuzzing)))]
 pub mod hub;
 #[cfg(all(feature = "webrtc", not(fuzzing)))]
 mod link;

@@ -117,7 +117,6 @@ fn a_link_that_loses_packets_goes_on_and_one_that_loses_most_recovers() {
 }
 
 #[test]
-#[ignore = "long: a link that becomes narrow; it still freezes more often than it should"]
 fn rates_follow_the_link_down_and_up() {
     choked(7);
 }

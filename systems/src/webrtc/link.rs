@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{
-    Attribute, BandwidthEstimator, EstimatorStats, Gcc, Interceptor, Packet, PacketReport, StreamInfo, TaggedPacket,
-};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -47,25 +45,14 @@ const REMEMBERED: usize = 2048;
 /// the others, and must not wait for its average.
 const PACE: f64 = 1.2;
 
-/// Least pace, in bits a second.
-const LEAST_PACE: f64 = 200_000.0;
+/// Least pace, in bits a second: less than the narrowest link on which there are pictures at all, beside sound and data.
+const LEAST_PACE: f64 = 60_000.0;
 
 /// What may leave at once, as time of the pace.
 const BURST: Duration = Duration::from_millis(10);
 
 /// Pictures that wait for longer are given up, all of them: newer ones are worth more.
 const LONGEST_WAIT: Duration = Duration::from_millis(700);
-
-/// Over this time it is counted what was lost and what came through.
-const LATELY: Duration = Duration::from_millis(400);
-
-/// So many packets lost in it, and one in so many, are no chance but a queue that is full.
-const MANY_LOST: usize = 6;
-/// See [`MANY_LOST`].
-const ONE_IN: usize = 12;
-
-/// How long what came through is the limit then.
-const LIMITED: Duration = Duration::from_millis(1500);
 
 /// How a link is. Written by its interceptors, read by whoever sends over it.
 #[derive(Debug, Default)]
@@ -111,68 +98,8 @@ impl Gauges {
         self.wanted.notify_one();
     }
 
-    fn set_target(&self, bps: f64) {
+    pub(super) fn set_target(&self, bps: f64) {
         self.target_bps.store(bps.max(0.0) as u32, Ordering::Relaxed);
-    }
-}
-
-/// The estimator of the library, whose result is written down. It takes seconds to find out that a link has become much narrower;
-/// until then what comes through at all is the limit.
-pub(super) struct Estimator {
-    gcc: Gcc,
-    gauges: Arc<Gauges>,
-    /// What was reported lately: when, bytes that arrived, packets that did not, packets.
-    lately: VecDeque<(Instant, usize, usize, usize)>,
-    /// The limit, in bits a second, and until when.
-    limit: Option<(f64, Instant)>,
-}
-
-impl Estimator {
-    /// For a link with these gauges.
-    pub fn new(gcc: Gcc, gauges: Arc<Gauges>) -> Self {
-        Self { gcc, gauges, lately: VecDeque::new(), limit: None }
-    }
-
-    fn notice_loss(&mut self, now: Instant, reports: &[PacketReport]) {
-        let arrived = reports.iter().filter(|report| report.arrived);
-        let (bytes, count) = (arrived.clone().map(|report| report.size).sum(), arrived.count());
-        self.lately.push_back((now, bytes, reports.len() - count, reports.len()));
-        while self.lately.front().is_some_and(|(at, ..)| now.saturating_duration_since(*at) > LATELY) {
-            self.lately.pop_front();
-        }
-        let sum = |of: fn(&(Instant, usize, usize, usize)) -> usize| self.lately.iter().map(of).sum::<usize>();
-        let (bytes, lost, packets) =
-            (sum(|(_, bytes, ..)| *bytes), sum(|(_, _, lost, _)| *lost), sum(|(.., all)| *all));
-        if lost >= MANY_LOST && lost * ONE_IN > packets {
-            let through = 8.0 * bytes as f64 / LATELY.as_secs_f64();
-            self.limit = Some((0.85 * through, now + LIMITED));
-        }
-        self.limit = self.limit.filter(|(_, until)| now < *until);
-    }
-
-    fn target(&self) -> f64 {
-        let target = self.gcc.target_bitrate();
-        self.limit.map_or(target, |(limit, _)| target.min(limit.max(LEAST_PACE / 2.0)))
-    }
-}
-
-impl BandwidthEstimator for Estimator {
-    fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
-        self.gcc.on_reports(now, reports);
-        self.notice_loss(now, reports);
-        self.gauges.reports_packets.store(true, Ordering::Relaxed);
-        self.gauges.set_target(self.target());
-        if let Some(lost) = self.gcc.stats().packet_loss {
-            self.gauges.lost_ppm.store((lost * 1e6) as u32, Ordering::Relaxed);
-        }
-    }
-
-    fn target_bitrate(&self) -> f64 {
-        self.target()
-    }
-
-    fn stats(&self) -> EstimatorStats {
-        self.gcc.stats()
     }
 }
 

@@ -26,7 +26,8 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::super::link::{Estimator, Gauges, Listener, Pacer};
+use super::super::estimator::Estimator;
+use super::super::link::{Gauges, Listener, Pacer};
 use super::super::rates::ByLoss;
 use super::Setup;
 
