@@ -58,6 +58,16 @@ pub struct LineTrack {
     pub solidity: f32,
 }
 
+/// How sure a lane is that is followed at a known speed, and what that has taught of the camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneDoubt {
+    /// Covariance of the lines at the lens, left and right, in metres, of their slope and curvature (1/m) as in [`LaneShape`], and of
+    /// the yaw of the camera in radians.
+    pub covariance: [[f64; 5]; 5],
+    /// How far left the camera looks of where the vehicle goes, beyond what the config says, in radians.
+    pub yaw_rad: f64,
+}
+
 /// What is remembered of the lanes that a camera sees. Written by `lanes::understand`.
 #[derive(Component, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneTracker {
@@ -92,6 +102,9 @@ pub struct LaneTracker {
     /// Speed of both lines to the left, relative to the vehicle, in m/s.
     #[serde(default)]
     pub drift_mps: f64,
+    /// How sure the lane is; none where the vehicle's speed is not known.
+    #[serde(default)]
+    pub doubt: Option<LaneDoubt>,
     /// When the newest frame was captured whose masks were looked at.
     #[serde(default)]
     pub masked: Option<Mono>,

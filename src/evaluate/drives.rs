@@ -10,6 +10,7 @@ use waywarden_perception::score::gate::Gated;
 use waywarden_perception::score::truth;
 use waywarden_perception::score::warnings::{self, DANGER_S, Given, Verdict};
 use waywarden_perception::score::{Share, Tally, sum};
+use waywarden_systems::scene::report::class_name;
 
 use super::observe::{FrameSeen, Seen};
 use super::runner::Runner;
@@ -125,17 +126,43 @@ fn score(seen: &Seen, truth: &[(Mono, Truth)], caution_s: f64) -> Driven {
         driven.warnings.insert(kind, warnings::judge(kind, &dangers, &given));
         let of_kind = given.iter().zip(seen.alerts.values()).filter(|(given, _)| given.kind == kind);
         let wrong = of_kind.filter(|(given, _)| warnings::judge(kind, &dangers, &[**given]).wrong.part > 0);
-        driven
-            .incidents
-            .extend(wrong.map(|(given, alert)| (given.from_s, "false warning", format!("{kind}: {}", alert.text))));
+        driven.incidents.extend(wrong.map(|(given, alert)| {
+            let there = what_was_there(truth, given.from_s);
+            (given.from_s, "false warning", format!("{kind}: {}; in truth {there}", alert.text))
+        }));
         let missed = dangers.iter().filter(|danger| {
             let warned = warnings::judge(kind, &[**danger], &given).warned;
             warned.part < warned.whole
         });
-        driven.incidents.extend(missed.map(|danger| (danger.from_s, "danger not warned of", kind.to_string())));
+        driven.incidents.extend(missed.map(|danger| {
+            let there = what_was_there(truth, danger.from_s);
+            (danger.from_s, "danger not warned of", format!("{kind}; in truth {there}"))
+        }));
     }
     driven.incidents.sort_by(|a, b| a.0.total_cmp(&b.0));
     driven
+}
+
+/// The nearest things ahead at a moment of a drive, in words.
+fn what_was_there(truth: &[(Mono, Truth)], at_s: f64) -> String {
+    let before = truth.partition_point(|(at, _)| at.as_secs_f64() <= at_s);
+    let Some((_, truth)) = truth.get(before.saturating_sub(1)) else { return "nothing is known".to_owned() };
+    let mut ahead: Vec<&TrueObject> = truth.objects.iter().filter(|object| object.distance_m >= 0.0).collect();
+    ahead.sort_unstable_by(|a, b| a.distance_m.total_cmp(&b.distance_m).then(a.id.cmp(&b.id)));
+    let said = |object: &&TrueObject| {
+        let TrueObject { class, distance_m, left_m, closing_mps, in_lane, .. } = object;
+        let side = if *left_m < 0.0 { "right" } else { "left" };
+        let lane = if *in_lane { ", in the lane" } else { "" };
+        let class = class_name(*class);
+        format!(
+            "{class} {distance_m:.0} m ahead, {:.1} m {side}, closing {:.0} km/h{lane}",
+            left_m.abs(),
+            closing_mps * 3.6
+        )
+    };
+    let said: Vec<String> = ahead.iter().take(4).map(said).collect();
+    let own = format!("own speed {:.0} km/h", truth.speed_mps * 3.6);
+    if said.is_empty() { format!("nothing is ahead, {own}") } else { format!("{}, {own}", said.join("; ")) }
 }
 
 impl Driven {

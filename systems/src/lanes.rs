@@ -75,11 +75,11 @@ pub fn understand(
     mut results: MessageReader<JobResult>,
     mut frames: Frames,
     mut cameras: Watched,
-    models: Res<ModelStatus>,
-    plugin: Res<LanePlugin>,
+    (models, plugin): (Res<ModelStatus>, Res<LanePlugin>),
+    ego: Res<EgoMotion>,
 ) {
     for result in results.read().filter(|result| result.job.role == JobRole::Segmentation) {
-        take_masks(result, &mut frames, &mut cameras);
+        take_masks(result, &mut frames, &mut cameras, ego.speed_mps);
     }
     if plugin.classical {
         look_at_features(&mut frames, &mut cameras, models.ready(JobRole::Segmentation));
@@ -90,8 +90,8 @@ pub fn understand(
     }
 }
 
-/// Takes the result of a segmentation, and traces the lines in it.
-fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
+/// Takes the result of a segmentation, and traces the lines in it. `speed_mps` is that of the vehicle, where it is known.
+fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched, speed_mps: Option<f32>) {
     let camera = cameras.iter_mut().find(|(id, ..)| id.stream == result.frame.stream);
     let Some((_, camera, _, mut lane, mut tracker)) = camera else { return };
     let frame = frames.iter_mut().find(|(id, ..)| **id == result.frame);
@@ -102,7 +102,8 @@ fn take_masks(result: &JobResult, frames: &mut Frames, cameras: &mut Watched) {
         return;
     };
     let Thumbnail::Ready { width, height, .. } = thumbnail else { return };
-    *estimate = masked::look(&mut tracker, masks, &camera.geometry, (*width, *height), stamp.captured);
+    let moment = (stamp.captured, speed_mps.map(f64::from));
+    *estimate = masked::look(&mut tracker, masks, &camera.geometry, (*width, *height), moment);
     segmentation.masks = Some(masks.clone());
     *lane = EgoLane {
         frame: Some(*id),

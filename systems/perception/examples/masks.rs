@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             runs: numbers(text, ',').into_iter().map(|run| run as u32).collect(),
         };
         let masks = RoadMasks { drivable: mask(look[1]), lines: mask(look[2]) };
-        let estimate = masked::look(&mut tracker, &masks, &geometry, size, Mono::from_secs_f64(1.0 + at));
+        let estimate = masked::look(&mut tracker, &masks, &geometry, size, (Mono::from_secs_f64(1.0 + at), None));
         if each {
             let (l, r) = (estimate.left_line, estimate.right_line);
             let lane =

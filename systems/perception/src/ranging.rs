@@ -282,6 +282,7 @@ impl Known {
     ) -> (usize, usize) {
         let size = Size::of(class);
         let (height_m, bumper_m) = (sight.plane.height_m(), self.bumper_m);
+        let corridor = settings.corridor(sight);
         // Each with how much it changes when the bottom edge does.
         let ground = |belief: &Belief| {
             let (down, sigma) = view.ground()?;
@@ -305,7 +306,7 @@ impl Known {
             Some((Evidence { row, residual, variance: sigma * sigma / (tall * tall) }, 1.0 / tall))
         };
         let wide = |belief: &Belief| {
-            let face = view.face(belief, size.length_m)?;
+            let face = view.face(belief, size.length_m, corridor.along(belief.distance_m() - bumper_m))?;
             let (wide, sigma) = (face.width()?, view.edge_sigma * std::f64::consts::SQRT_2 + face.doubt);
             let row = State::from([-1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
             let residual = libm::log(wide) - belief.get(WIDTH) + belief.get(DISTANCE);
@@ -360,7 +361,8 @@ impl Known {
         let belief = self.modes.belief();
         let distance = belief.distance_m();
         let half = belief.width_m() / 2.0;
-        let face = view.face(&belief, Size::of(class).length_m).unwrap_or(view.as_seen());
+        let along = corridor.along(distance - self.bumper_m);
+        let face = view.face(&belief, Size::of(class).length_m, along).unwrap_or(view.as_seen());
         let (left, right) = (face.left * distance, face.right * distance);
         // Of something whose one side is cut off the other side tells.
         let (middle, sides) = match (sight.cut.left, sight.cut.right) {

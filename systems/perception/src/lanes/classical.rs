@@ -133,7 +133,7 @@ fn follow(
     let since = captured.since(tracker.seen?).as_secs_f64();
     let nod = if tracker.learnt < LEAST_LEARNT { 0.008 } else { 0.004 };
     let sigma = [0.06 + 1.0 * since, 0.06 + 1.0 * since, 0.004 + 0.06 * since, 1e-4 + 2e-3 * since, nod];
-    let prior = Prior { shape, sigma, width_m: width(tracker, 0.15) };
+    let prior = Prior::independent(shape, sigma, width(tracker, 0.15));
     let evidence = Evidence::of(features, geometry, tracker.pitch_rad)?;
     let (fit, support) = fitted(&evidence, &prior, 4.0, geometry)?;
     (support.quality() > 0.25).then_some((fit, support))
@@ -204,7 +204,7 @@ fn searched(
 ) -> Option<(Fit, Support)> {
     let evidence = Evidence::of(features, geometry, pitch)?;
     let shape = search::search(&evidence.marks, -geometry.left_m, None)?;
-    let prior = Prior { shape, sigma: [0.4, 0.4, 0.02, 2e-3, give], width_m };
+    let prior = Prior::independent(shape, [0.4, 0.4, 0.02, 2e-3, give], width_m);
     fitted(&evidence, &prior, 6.0, geometry)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! 1. [`marks`]: runs of line pixels, row by row, on the road as far as the pitch is known;
 //! 2. no lane known: a search from above (`classical::search`), pitches tried in turn as long as none is known;
-//! 3. a lane known: the fit (`classical::fit`) from where it must be by now, which time decides and not the number of looks;
+//! 3. a lane known: the fit (`classical::fit`) from where it must be by now, which time decides and not the number of looks; where
+//!    the vehicle's speed is known, that ties heading to drift (`motion`);
 //! 4. [`sight`]: for each line, whether there is paint along it, and road on the lane's side of it;
 //! 5. here: confidence of each line. A line that is not seen is kept for a while, where the other one and the usual width
 //!    put it; one that nothing is seen of is lost, and with it the lane. Two unseen lines are no lane at once;
@@ -12,6 +13,7 @@
 //! a barrier or a seam in the concrete is as straight as a line.
 
 pub mod marks;
+mod motion;
 pub mod sight;
 
 use waywarden_components::prelude::*;
@@ -21,6 +23,7 @@ use super::classical::fit::{self, Fit, Prior};
 use super::classical::{self, search};
 use super::{paint, shape};
 use marks::Runs;
+use motion::Predicted;
 use sight::{Sight, Sights};
 
 /// Looks before pitch and width are known well enough for a lane to be claimed.
@@ -35,6 +38,8 @@ const RISE: (f64, f64) = (0.25, 0.4);
 const KEEP_S: f64 = 1.5;
 /// Longest time that counts between two looks, in seconds.
 const LONGEST_S: f64 = 1.0;
+/// Speeds at which what a vehicle heads for it comes nearer to, in m/s: slower ones are not known well enough.
+const SPEEDS_MPS: std::ops::RangeInclusive<f64> = 2.0..=100.0;
 /// Time over which the drift of the lines is averaged, in seconds, and the fastest that is believed, in m/s.
 const DRIFT_S: f64 = 0.5;
 const FASTEST_MPS: f64 = 1.5;
@@ -64,6 +69,8 @@ struct Found {
     /// How far the camera was assumed to point below what its geometry says, for the fit.
     pitch_rad: f64,
     sights: Sights,
+    /// How sure it is, where the vehicle's speed is known.
+    doubt: Option<LaneDoubt>,
     /// Whether it is where the lane was before, rather than one found anew.
     followed: bool,
 }
@@ -76,23 +83,30 @@ struct Scene<'a> {
     masks: &'a RoadMasks,
     geometry: &'a CameraGeometry,
     size: (u32, u32),
+    /// In m/s, where it is known.
+    speed_mps: Option<f64>,
+    /// How sure the lane was.
+    before: Option<LaneDoubt>,
 }
 
-/// Looks at the masks of a frame of `size` pixels, and says what is claimed of it.
+/// Looks at the masks of a frame of `size` pixels, and says what is claimed of it. `speed_mps` is how fast the vehicle is, where
+/// that is known.
 pub fn look(
     tracker: &mut LaneTracker,
     masks: &RoadMasks,
     geometry: &CameraGeometry,
     size: (u32, u32),
-    captured: Mono,
+    (captured, speed_mps): (Mono, Option<f64>),
 ) -> LaneEstimate {
+    let speed_mps = speed_mps.filter(|speed| SPEEDS_MPS.contains(speed));
     let since = tracker.masked.map_or(0.1, |before| captured.since(before).as_secs_f64()).min(LONGEST_S);
     tracker.looked += 1;
     classical::forget(tracker, captured);
     tracker.masked = tracker.masked.max(Some(captured));
-    let found = Scene::new(masks, geometry, size).and_then(|scene| scene.look(tracker, captured));
+    let found =
+        Scene::new(masks, geometry, size, (speed_mps, tracker.doubt)).and_then(|scene| scene.look(tracker, captured));
     if let Some(found) = &found {
-        learn(tracker, found, geometry, since, captured);
+        learn(tracker, found, geometry, since, (captured, speed_mps));
     }
     let nothing = LaneEstimate { source: LaneSource::Model, ..LaneEstimate::default() };
     let Some(found) = found else {
@@ -131,9 +145,14 @@ fn fallen(confidence: f32, seconds: f64) -> f32 {
 }
 
 impl<'a> Scene<'a> {
-    fn new(masks: &'a RoadMasks, geometry: &'a CameraGeometry, size: (u32, u32)) -> Option<Self> {
+    fn new(
+        masks: &'a RoadMasks,
+        geometry: &'a CameraGeometry,
+        size: (u32, u32),
+        (speed_mps, before): (Option<f64>, Option<LaneDoubt>),
+    ) -> Option<Self> {
         let runs = Runs::of(&masks.lines, size)?;
-        Some(Self { runs, road: masks.drivable.decode(), masks, geometry, size })
+        Some(Self { runs, road: masks.drivable.decode(), masks, geometry, size, speed_mps, before })
     }
 
     fn look(&self, tracker: &mut LaneTracker, captured: Mono) -> Option<Found> {
@@ -162,22 +181,28 @@ impl<'a> Scene<'a> {
 
     /// The lane where it must be by now.
     fn follow(&self, tracker: &LaneTracker, captured: Mono) -> Option<Found> {
-        let mut shape = tracker.shape?;
+        let before = tracker.shape?;
         let since = captured.since(tracker.seen?).as_secs_f64();
-        shape.left_m += tracker.drift_mps * since;
-        shape.right_m += tracker.drift_mps * since;
         let known = tracker.learnt >= classical::LEAST_LEARNT;
-        let nod = if known { 0.004 } else { 0.01 };
-        let aside = 0.04 + 0.25 * since;
-        let sigma = [aside, aside, 0.004 + 0.05 * since, 1e-4 + 1.5e-3 * since, nod];
-        let prior = Prior { shape, sigma, width_m: classical::width(tracker, 0.06) };
+        let (nod, width_m) = (if known { 0.004 } else { 0.01 }, classical::width(tracker, 0.06));
+        let speed = tracker.doubt.as_ref().zip(self.speed_mps);
+        let predicted = speed.map(|(doubt, speed_mps)| Predicted::new(&before, doubt, speed_mps, since));
+        let prior = predicted.as_ref().and_then(|predicted| predicted.prior(nod, width_m));
+        let prior = prior.unwrap_or_else(|| {
+            let drift = tracker.drift_mps * since;
+            let shape = LaneShape { left_m: before.left_m + drift, right_m: before.right_m + drift, ..before };
+            let aside = 0.04 + 0.25 * since;
+            let sigma = [aside, aside, 0.004 + 0.05 * since, 1e-4 + 1.5e-3 * since, nod];
+            Prior::independent(shape, sigma, width_m)
+        });
+        let shape = prior.shape;
         // The longer ago, the farther off it may be.
         let gate = if known { 2.5 + since.min(1.0) } else { 5.0 };
         let all = self.runs.evidence(self.geometry, tracker.pitch_rad)?;
         let mut evidence = all.clone();
         let wider = if known { 1.0 } else { NEAR_UNKNOWN };
         evidence.marks.retain(|mark| {
-            let expected = Fit { shape, nod_rad: 0.0, explained: 0.0 };
+            let expected = Fit { shape, nod_rad: 0.0, explained: 0.0, information: prior.information };
             let off = |left_m| (mark.slope - expected.bearing(left_m, mark.nearness, &evidence.plane)).abs();
             let near_m = NEAR_M.0 + NEAR_M.1 * since + NEAR_M.2 / mark.nearness;
             off(shape.left_m).min(off(shape.right_m)) <= wider * near_m * mark.nearness
@@ -189,7 +214,15 @@ impl<'a> Scene<'a> {
         if (at(&found.fit.shape) - at(&shape)).abs() > wider * (ASIDE_M.0 + ASIDE_M.1 * since) {
             return None;
         }
-        (found.sights.left.is_seen() || found.sights.right.is_seen()).then_some(Found { followed: true, ..found })
+        let doubt = match &predicted {
+            Some(predicted) => predicted.learnt(&found.fit),
+            None => found.doubt,
+        };
+        (found.sights.left.is_seen() || found.sights.right.is_seen()).then_some(Found {
+            followed: true,
+            doubt,
+            ..found
+        })
     }
 
     /// A lane from nothing, with the pitch that is known.
@@ -220,7 +253,7 @@ impl<'a> Scene<'a> {
     fn searched(&self, pitch: f64, give: f64, width_m: (f64, f64)) -> Option<Found> {
         let evidence = self.runs.evidence(self.geometry, pitch)?;
         let shape = search::search(&evidence.marks, -self.geometry.left_m, Some(width_m))?;
-        let prior = Prior { shape, sigma: [0.4, 0.4, 0.02, 2e-3, give], width_m };
+        let prior = Prior::independent(shape, [0.4, 0.4, 0.02, 2e-3, give], width_m);
         self.fitted(pitch, (&evidence, &evidence), &prior, 5.0)
     }
 
@@ -230,12 +263,19 @@ impl<'a> Scene<'a> {
         let fit = fit::fit(marks.0, prior, gate).filter(|fit| shape::is_believable(&fit.shape, self.geometry))?;
         let road = (!self.road.is_empty()).then_some((&self.masks.drivable, self.road.as_slice()));
         let sights = sight::of(marks.1, &self.runs, &fit, road, self.size)?;
-        Some(Found { fit, pitch_rad: pitch, sights, followed: false })
+        let doubt = self.speed_mps.and_then(|_| motion::begun(&fit, self.before.as_ref()));
+        Some(Found { fit, pitch_rad: pitch, sights, doubt, followed: false })
     }
 }
 
 /// Takes a lane over, and learns from it.
-fn learn(tracker: &mut LaneTracker, found: &Found, geometry: &CameraGeometry, since: f64, captured: Mono) {
+fn learn(
+    tracker: &mut LaneTracker,
+    found: &Found,
+    geometry: &CameraGeometry,
+    since: f64,
+    (captured, speed_mps): (Mono, Option<f64>),
+) {
     let before = tracker.shape.zip(tracker.seen).filter(|_| found.followed);
     match before {
         Some((shape, seen)) => {
@@ -252,6 +292,10 @@ fn learn(tracker: &mut LaneTracker, found: &Found, geometry: &CameraGeometry, si
             tracker.left = LineTrack { confidence, solidity: 0.0 };
             tracker.right = tracker.left;
         }
+    }
+    tracker.doubt = found.doubt;
+    if let (Some(doubt), Some(speed_mps)) = (&found.doubt, speed_mps) {
+        tracker.drift_mps = (speed_mps * (found.fit.shape.slope - doubt.yaw_rad)).clamp(-FASTEST_MPS, FASTEST_MPS);
     }
     if found.sights.both() {
         classical::take(tracker, &found.fit, captured);
@@ -278,8 +322,10 @@ fn move_over(tracker: &mut LaneTracker, geometry: &CameraGeometry) {
     let guess = LineTrack { confidence: 0.5, solidity: 0.0 };
     if beside.left_m > shape.left_m {
         tracker.right = std::mem::replace(&mut tracker.left, guess);
+        tracker.doubt = tracker.doubt.map(|doubt| motion::next(&doubt, true));
     } else if beside.left_m < shape.left_m {
         tracker.left = std::mem::replace(&mut tracker.right, guess);
+        tracker.doubt = tracker.doubt.map(|doubt| motion::next(&doubt, false));
     }
     tracker.shape = Some(beside);
 }

@@ -142,7 +142,7 @@ pub fn look(
     shape.left_m += tracker.drift_mps * passed;
     shape.right_m += tracker.drift_mps * passed;
     let evidence = Evidence::of(features, geometry, tracker.pitch_rad)?;
-    let prior = Prior { shape, sigma: [0.1, 0.1, 0.01, 3e-4, 0.005], width_m: (tracker.width_m, 0.05) };
+    let prior = Prior::independent(shape, [0.1, 0.1, 0.01, 3e-4, 0.005], (tracker.width_m, 0.05));
     let fit = fit::fit(&evidence, &prior, 3.0)?;
     let all = (0..evidence.rows).step_by(LaneFeatures::ROW_STEP).map(|row| (row, f64::from(row) + 0.5));
     let rows = rows(&evidence, &fit, all)?;

@@ -96,9 +96,18 @@ impl BoxView {
         Face { left: self.left, right: self.right, doubt: 0.0, is_whole: self.is_wide }
     }
 
-    /// Its near end. Of something that is not straight ahead the box also shows the side that is towards us: its inner
-    /// edge is that of the far end. Where the frame cuts the outer edge off, the inner one alone tells where it is.
-    pub fn face(&self, belief: &Belief, length_m: f64) -> Option<Face> {
+    /// Its near end, of something that is `length_m` long and points `along` the road: to the left, a metre forward. Of what we do not
+    /// look at straight from behind the box also shows the side that is towards us: its inner edge is that of the far end. Where the
+    /// frame cuts the outer edge off, the inner one alone tells where it is.
+    pub fn face(&self, belief: &Belief, length_m: f64, along: f64) -> Option<Face> {
+        // In a bend things are turned. A shear turns all of them back, and leaves the widths.
+        let sheared = Self { left: self.left - along, right: self.right - along, ..*self };
+        let face = sheared.straight_face(belief, length_m)?;
+        Some(Face { left: face.left + along, right: face.right + along, ..face })
+    }
+
+    /// The same of something that points straight ahead.
+    fn straight_face(&self, belief: &Belief, length_m: f64) -> Option<Face> {
         let (near, width) = (belief.distance_m(), belief.width_m());
         let far = near + length_m;
         let seen = self.as_seen();

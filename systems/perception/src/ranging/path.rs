@@ -11,6 +11,8 @@ use super::RangingSettings;
 const SLOWEST_MPS: f64 = 3.0;
 /// Sharpest bend that is driven, in 1/m.
 const SHARPEST_PER_M: f64 = 0.05;
+/// No bend leads farther aside than this, to be believed as far ahead as things are seen: metres to the left, a metre forward.
+const STEEPEST: f64 = 0.4;
 /// Slower sideways in m/s is no change of lane.
 const LEAST_RATE_MPS: f64 = 0.3;
 /// Something this far outside in metres does not come in within a second.
@@ -67,6 +69,11 @@ impl Corridor {
             && fits(self.slope, 1.0)
             && fits(self.curvature_per_m, SHARPEST_PER_M)
             && (0.5..5.0).contains(&self.half_width_m)
+    }
+
+    /// Where it leads this far before the bumper: metres to the left, a metre forward.
+    pub fn along(&self, ahead_m: f64) -> f64 {
+        (self.slope + self.curvature_per_m * ahead_m).clamp(-STEEPEST, STEEPEST)
     }
 
     /// Its middle this far before the bumper, in metres left of the vehicle's middle.

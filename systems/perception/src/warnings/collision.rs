@@ -55,6 +55,9 @@ const STANDS_SHARE: f32 = 0.35;
 /// What may stand is run into when it overlaps the own vehicle by more than this, in metres: what is parked beside the lane
 /// does not.
 const OVERLAP_M: f32 = 0.35;
+/// What stands moves across the path no faster than this in m/s, over so many seconds.
+const ACROSS_MPS: f32 = 0.6;
+const ACROSS_S: f64 = 0.8;
 /// Below this own speed, in m/s, what may stand is not warned of earlier for doubt of its distance: towns are full of what
 /// stands beside the path, and the way to a stop is short.
 const TOWN_MPS: f32 = 50.0 / 3.6;
@@ -188,6 +191,9 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let may_stand = stands || closing >= (1.0 - STANDS_SHARE) * own_mps;
     let reach_m = if may_stand { half_m - OVERLAP_M } else { half_m + BESIDE_M + BESIDE_SHARE * gap };
     let most_m = (reach_m - unsure_m).max(LEAST_M);
+    // What stands does not move across the road: if it seems to, it is not where it seems to be, and mostly much farther away. Near
+    // enough, it is told all the same.
+    let still = !may_stand || watch.across(ACROSS_S).is_none_or(|(rate, error)| rate.abs() - error <= ACROSS_MPS);
     let learnt = m.closing_sigma_mps <= LEARNING_MPS.max(LEARNING_SHARE * closing);
     let comes = learnt && (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5);
     // Each look votes by how soon it is reached; whether it is in the path the latest look says by those before.
@@ -206,7 +212,8 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let hard = if needed >= s.hard_mps2 { caution.min(Word::Yes) } else { Word::No };
     let warning = Word::below(reached_s, s.warning_s, PLAIN).max(hard);
     let caution = if sure { caution } else { Word::No };
-    let vote = if comes { Vote { caution, warning } } else { Vote::default() };
+    let told = comes && (still || reached_s <= WHATEVER * s.warning_s);
+    let vote = if told { Vote { caution, warning } } else { Vote::default() };
     Some(Course { reached_s, counts, vote, braking: lead > 0.0 })
 }
 

@@ -163,6 +163,11 @@ impl<'a> View<'a> {
 }
 
 impl View<'_> {
+    /// Curvature of the path in 1/m without its sign: as the vehicle turns or as the lane does, whichever is sharper.
+    pub fn most_curvature_per_m(&self) -> f32 {
+        self.curvatures.iter().flatten().fold(0.0, |most, curvature| most.max(curvature.abs()))
+    }
+
     /// How far left of the path something lies, in metres: of the path that the vehicle takes by its turning or of the one
     /// that the lane takes, whichever is `nearer`, or farther. None where neither is known.
     pub fn off_path(&self, m: &ObjectMotion, nearer: bool) -> Option<f32> {

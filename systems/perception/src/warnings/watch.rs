@@ -157,9 +157,24 @@ impl Watch {
         slope(points).map(|(slope, error)| (-slope, error))
     }
 
-    /// How fast it moves to the left in m/s, and the standard error of that.
+    /// How fast it moves to the left in m/s, and the standard error of that. None where it did not do so for at least half as fast in
+    /// both halves of the time: who is taken for somebody else jumps.
     pub fn sideways(&self, window_s: f64) -> Option<(f32, f32)> {
-        slope(self.recent(window_s).map(|s| (s.at, s.left_m)))
+        let of = |sights: &mut dyn Iterator<Item = &Sight>| {
+            let points: Vec<_> = sights.map(|s| (s.at, s.left_m)).collect();
+            slope(points.into_iter())
+        };
+        let all = of(&mut self.recent(window_s))?;
+        let last = self.sights.back()?.at;
+        let is_new = |s: &&Sight| last.since(s.at).as_secs_f64() <= window_s / 2.0;
+        let halves =
+            [of(&mut self.recent(window_s).filter(is_new)), of(&mut self.recent(window_s).filter(|s| !is_new(s)))];
+        halves.iter().flatten().all(|(rate, _)| rate / all.0 >= 0.5).then_some(all)
+    }
+
+    /// How fast it moves across the path that the own vehicle takes, in m/s, and the standard error of that.
+    pub fn across(&self, window_s: f64) -> Option<(f32, f32)> {
+        slope(self.recent(window_s).filter_map(|s| Some((s.at, s.off_path_m?[0]))))
     }
 
     fn recent(&self, window_s: f64) -> impl Iterator<Item = &Sight> + Clone {

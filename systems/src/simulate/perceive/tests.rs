@@ -125,7 +125,7 @@ fn lanes_are_traced_in_the_masks_where_they_are() {
         let JobOutput::Segmentation(masks) = model.look(&look(seq)).unwrap() else { panic!() };
         assert!(masks.drivable.is_sound() && masks.lines.is_sound());
         assert!(masks.drivable.count() > 5000, "{}", masks.drivable.count());
-        let lane = masked::look(&mut tracker, &masks, &geometry, (1280, 720), look(seq).captured);
+        let lane = masked::look(&mut tracker, &masks, &geometry, (1280, 720), (look(seq).captured, None));
         let (Some(seen), Some(lane)) = (lane.geometry, truth.lane) else { continue };
         claimed += 1;
         off.push(f64::from(seen.offset_m - lane.offset_m).abs());

@@ -24,10 +24,21 @@ const LEAST_NEARNESS: f64 = 1e-3;
 pub struct Prior {
     /// The lane.
     pub shape: LaneShape,
-    /// Standard deviations: left and right in metres, slope, curvature in 1/m, pitch in radians.
-    pub sigma: [f64; UNKNOWNS],
+    /// How sure that is, as the inverse of a covariance: left and right in metres, slope, curvature in 1/m, pitch in radians.
+    pub information: [[f64; UNKNOWNS]; UNKNOWNS],
     /// Width of the lane and its standard deviation, in metres.
     pub width_m: (f64, f64),
+}
+
+impl Prior {
+    /// A prior of these standard deviations, none depending on another.
+    pub fn independent(shape: LaneShape, sigma: [f64; UNKNOWNS], width_m: (f64, f64)) -> Self {
+        let mut information = [[0.0; UNKNOWNS]; UNKNOWNS];
+        for (number, (row, sigma)) in information.iter_mut().zip(sigma).enumerate() {
+            row[number] = 1.0 / (sigma * sigma);
+        }
+        Self { shape, information, width_m }
+    }
 }
 
 /// A lane, and how much further down than assumed the camera points, in radians.
@@ -39,6 +50,8 @@ pub struct Fit {
     pub nod_rad: f64,
     /// How many clear marks it explains, more or less.
     pub explained: f64,
+    /// How sure it is, as [`Prior::information`].
+    pub information: [[f64; UNKNOWNS]; UNKNOWNS],
 }
 
 impl Fit {
@@ -56,17 +69,15 @@ impl Fit {
 
 /// Fits a lane to the marks. `gate` is how many standard deviations a mark may be off at first.
 pub fn fit(evidence: &Evidence, prior: &Prior, gate: f64) -> Option<Fit> {
-    let mut now = Fit { shape: prior.shape, nod_rad: 0.0, explained: 0.0 };
+    let mut now = Fit { shape: prior.shape, nod_rad: 0.0, explained: 0.0, information: prior.information };
     let believed = [prior.shape.left_m, prior.shape.right_m, prior.shape.slope, prior.shape.curvature_per_m, 0.0];
     for round in 0..ROUNDS {
         // The kernel narrows: first what is near, then what fits.
         let width = (gate * (1.0 - round as f64 / 4.0)).max(NARROWEST);
         let at = [now.shape.left_m, now.shape.right_m, now.shape.slope, now.shape.curvature_per_m, now.nod_rad];
-        let (mut normal, mut rhs) = ([[0.0; UNKNOWNS]; UNKNOWNS], [0.0; UNKNOWNS]);
-        for i in 0..UNKNOWNS {
-            let information = 1.0 / (prior.sigma[i] * prior.sigma[i]);
-            normal[i][i] = information;
-            rhs[i] = information * (believed[i] - at[i]);
+        let (mut normal, mut rhs) = (prior.information, [0.0; UNKNOWNS]);
+        for (rhs, row) in rhs.iter_mut().zip(&prior.information) {
+            *rhs = row.iter().zip(believed.iter().zip(&at)).map(|(of, (believed, at))| of * (believed - at)).sum();
         }
         // The width ties the lines together: a row (1, -1, 0, 0, 0).
         let (width_m, information) = (prior.width_m.0, 1.0 / (prior.width_m.1 * prior.width_m.1));
@@ -77,6 +88,7 @@ pub fn fit(evidence: &Evidence, prior: &Prior, gate: f64) -> Option<Fit> {
             rhs[i] += sign * information * wider;
         }
         now.explained = evidence.marks.iter().map(|mark| add(&mut normal, &mut rhs, mark, &now, evidence, width)).sum();
+        now.information = normal;
         let step = solve(normal, rhs)?;
         now.shape.left_m += step[0];
         now.shape.right_m += step[1];

@@ -115,7 +115,7 @@ fn drive(
             road.at += 1.0 / hz;
             road.travelled += 25.0 / hz;
             change(road);
-            look(tracker, &road.masks(geometry), geometry, SIZE, Mono::from_secs_f64(road.at))
+            look(tracker, &road.masks(geometry), geometry, SIZE, (Mono::from_secs_f64(road.at), None))
         })
         .collect()
 }
@@ -219,7 +219,7 @@ fn without_a_drivable_mask_lines_are_enough() {
     let mut tracker = LaneTracker::default();
     for n in 1..=10 {
         let masks = RoadMasks { drivable: Mask::default(), ..road.masks(&geometry) };
-        look(&mut tracker, &masks, &geometry, SIZE, Mono::from_secs_f64(f64::from(n) / 10.0));
+        look(&mut tracker, &masks, &geometry, SIZE, (Mono::from_secs_f64(f64::from(n) / 10.0), None));
     }
     assert!(tracker.claimed);
 }
@@ -376,7 +376,7 @@ proptest! {
         let shape = shape.map(|[left_m, right_m, slope, curvature_per_m]| LaneShape { left_m, right_m, slope, curvature_per_m });
         let mut tracker = LaneTracker { shape, seen: Some(Mono::default()), width_m, learnt, ..LaneTracker::default() };
         for n in 1..5 {
-            let estimate = look(&mut tracker, &masks, &geometry, size, Mono::from_secs_f64(seconds * f64::from(n)));
+            let estimate = look(&mut tracker, &masks, &geometry, size, (Mono::from_secs_f64(seconds * f64::from(n)), None));
             if let Some(lane) = estimate.geometry {
                 let numbers = [lane.offset_m, lane.heading_rad, lane.curvature_per_m, lane.width_m];
                 prop_assert!(numbers.iter().all(|number| number.is_finite()), "{lane:?}");
@@ -387,5 +387,63 @@ proptest! {
             prop_assert!((0.0..=1.0).contains(&estimate.confidence) && tracker.pitch_rad.is_finite());
             prop_assert!(tracker.width_m.is_finite() && tracker.drift_mps.is_finite());
         }
+    }
+}
+
+/// A change of lane on a road with dashed lines on both sides, in so many seconds, in a bend, with a camera that looks past where the
+/// vehicle goes. What the offset is off in each look, in metres, and whether a lane was claimed.
+fn change_lane(
+    hz: f64,
+    over_s: f64,
+    curvature: f64,
+    yaw: f64,
+    chance: u32,
+    speed_mps: Option<f64>,
+) -> Vec<Option<f64>> {
+    let geometry = CameraGeometry { bumper_m: 0.0, ..CameraGeometry::default() };
+    let lines = [line(5.4), dashed(1.8), dashed(-1.8), line(-5.4)];
+    let mut road = Road { chance, curvature, ..Road::new(&[]) };
+    let mut tracker = LaneTracker::default();
+    let look_at = |n: u32| {
+        let at = f64::from(n) / hz;
+        let done = ((at - 6.0) / over_s).clamp(0.0, 1.0);
+        let across = 3.6 * done * done * (3.0 - 2.0 * done);
+        let rate = 3.6 * 6.0 * done * (1.0 - done) / over_s;
+        road.lines = lines.iter().map(|line| Line { left_m: line.left_m - across, ..*line }).collect();
+        (road.road, road.slope) = ((-8.0 - across, 8.0 - across), yaw - rate / 30.0);
+        (road.at, road.travelled) = (1.0 + at, 30.0 * at);
+        let masks = road.masks(&geometry);
+        let captured = Mono::from_secs_f64(road.at);
+        let lane = look(&mut tracker, &masks, &geometry, SIZE, (captured, speed_mps)).geometry?;
+        let truth = across - if across > 1.8 { 3.6 } else { 0.0 };
+        let off = f64::from(lane.offset_m) - truth;
+        // Which lane it is while the vehicle is on the line is a matter of centimetres.
+        Some(if (across - 1.8).abs() < 0.25 && off.abs() > 1.8 { off - 3.6 * off.signum() } else { off })
+    };
+    (0..(16.0 * hz) as u32).map(look_at).skip((2.0 * hz) as usize).collect()
+}
+
+#[test]
+fn a_change_of_lane_is_measured_where_the_speed_is_known() {
+    let scenes = [
+        (5.0, 0.0, 0.0),
+        (5.0, 0.001, 0.02),
+        (4.0, 0.0, -0.02),
+        (5.0, -0.001, 0.0),
+        (3.5, 0.0, 0.0),
+        (6.0, 0.002, 0.0),
+    ];
+    for hz in [5.0, 10.0] {
+        let (mut squares, mut looks, mut worst) = (0.0, 0.0, 0.0_f64);
+        for (chance, (over_s, curvature, yaw)) in (1..).zip(scenes) {
+            // The speed is not known better than that.
+            let speed = 30.0 * if chance % 2 == 0 { 0.97 } else { 1.03 };
+            for off in change_lane(hz, over_s, curvature, yaw, chance, Some(speed)).into_iter().flatten() {
+                (squares, looks, worst) = (squares + off * off, looks + 1.0, worst.max(off.abs()));
+            }
+        }
+        let rmse = libm::sqrt(squares / looks);
+        println!("{hz} Hz: {looks} looks, offset RMSE {rmse:.3} m, at most {worst:.2} m");
+        assert!(looks > 14.0 * hz * 6.0 * 0.75 && rmse <= 0.05 && worst < 0.3, "{looks} {rmse} {worst}");
     }
 }
