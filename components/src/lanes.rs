@@ -102,15 +102,15 @@ pub struct LaneTracker {
     /// Speed of both lines to the left, relative to the vehicle, in m/s.
     #[serde(default)]
     pub drift_mps: f64,
-    /// How sure the lane is; none where the vehicle's speed is not known.
-    #[serde(default)]
-    pub doubt: Option<LaneDoubt>,
     /// When the newest frame was captured whose masks were looked at.
     #[serde(default)]
     pub masked: Option<Mono>,
     /// Since when lanes have been seen that are not as wide as usual, and how wide the newest was, in metres.
     #[serde(default)]
     pub odd: Option<(Mono, f64)>,
+    /// How sure the lane is; none where the vehicle's speed is not known.
+    #[serde(default)]
+    pub doubt: Option<LaneDoubt>,
 }
 
 crate::kinds! {

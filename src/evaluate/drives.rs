@@ -469,7 +469,8 @@ mod tests {
         let alerts = alerts.map(|(n, alert)| (StableId::new(StreamId::ALERTS, n as u64), alert)).collect();
         let seen = Seen { frames, alerts, last: mono(36.0), ..Seen::default() };
         let driven = score(&seen, &truth, 2.7);
-        assert_eq!(driven.incidents, [(3.0, "false warning", "lane_departure: too near".to_owned())]);
+        let text = "lane_departure: too near; in truth car 20 m ahead, 0.0 m left, closing 36 km/h, in the lane, own speed 72 km/h";
+        assert_eq!(driven.incidents, [(3.0, "false warning", text.to_owned())]);
         assert_eq!(driven.vehicles.tally().recall, Share::one(true));
         assert_eq!(
             (driven.gated.skipped, driven.gated.held),

@@ -29,6 +29,7 @@ fn world() -> World {
     world.insert_resource(GateSettings { threshold: 0.0, ..GateSettings::default() });
     world.insert_resource(CloserLook(Some(1000.0)));
     world.insert_resource(LanePlugin { rate_hz: 10.0, classical: true });
+    world.init_resource::<EgoMotion>();
     let camera = Camera { role: CameraRole::Front, geometry: CameraGeometry::default() };
     world.spawn((StableId::device(CAMERA), camera, Fresh(true)));
     world

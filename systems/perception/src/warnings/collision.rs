@@ -55,8 +55,10 @@ const STANDS_SHARE: f32 = 0.35;
 /// What may stand is run into when it overlaps the own vehicle by more than this, in metres: what is parked beside the lane
 /// does not.
 const OVERLAP_M: f32 = 0.35;
-/// What stands moves across the path no faster than this in m/s, over so many seconds.
+/// What stands moves across the path no faster than this in m/s, and with its distance as the vehicle turns in its lane, in radians
+/// a second; looked at over so many seconds.
 const ACROSS_MPS: f32 = 0.6;
+const ACROSS_RADPS: f32 = 0.02;
 const ACROSS_S: f64 = 0.8;
 /// Below this own speed, in m/s, what may stand is not warned of earlier for doubt of its distance: towns are full of what
 /// stands beside the path, and the way to a stop is short.
@@ -193,7 +195,8 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let most_m = (reach_m - unsure_m).max(LEAST_M);
     // What stands does not move across the road: if it seems to, it is not where it seems to be, and mostly much farther away. Near
     // enough, it is told all the same.
-    let still = !may_stand || watch.across(ACROSS_S).is_none_or(|(rate, error)| rate.abs() - error <= ACROSS_MPS);
+    let most_mps = ACROSS_MPS + ACROSS_RADPS * gap;
+    let still = !may_stand || watch.across(ACROSS_S).is_none_or(|(rate, error)| rate.abs() - 2.0 * error <= most_mps);
     let learnt = m.closing_sigma_mps <= LEARNING_MPS.max(LEARNING_SHARE * closing);
     let comes = learnt && (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5);
     // Each look votes by how soon it is reached; whether it is in the path the latest look says by those before.
