@@ -5,6 +5,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
 /// Bytes that are gathered before they are handed over: the container writes many that are a few bytes long.
 const GATHERED: usize = 64 << 10;
 
@@ -37,6 +40,10 @@ impl Medium for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()?;
+        // On a disk that became read-only Linux has nothing to do, calls that success, and forgets what it had not written.
+        if fstatvfs(self)?.flags().contains(FsFlags::ST_RDONLY) {
+            return Err(Errno::EROFS.into());
+        }
         // An ext4 whose journal was given up while this was waiting confirms what it then drops: fdatasync finds its transaction
         // neither running nor committing, takes it for committed and returns success. Only a change that needs the journal is
         // refused from that moment on, and a change of the length to what it is is one. Elsewhere it is next to free.
