@@ -25,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::watch;
 use waywarden_systems::clock::boottime;
 
 use crate::config::Http;
@@ -86,6 +87,8 @@ pub struct Visitor {
     pub name: String,
     /// What it allows.
     pub scopes: BTreeSet<Scope>,
+    /// Which of all tokens that were ever in force in this run: one that is made anew under the same name is another one.
+    pub issue: u64,
 }
 
 impl Visitor {
@@ -106,13 +109,42 @@ fn hash(token: &[u8]) -> Hash {
     Sha256::digest(token).into()
 }
 
+/// The tokens in force.
+#[derive(Debug, Default)]
+struct Keys {
+    keys: Vec<(Hash, Visitor)>,
+    /// Tokens that were ever in force.
+    issued: u64,
+}
+
+impl Keys {
+    /// These are in force from now on. One that is the same as before, and allows the same, is still the same one. Says whether
+    /// anything is another.
+    fn replace(&mut self, entries: impl IntoIterator<Item = Entry>) -> bool {
+        let issued = self.issued;
+        let before = std::mem::take(&mut self.keys);
+        for Entry { name, token, scopes } in entries {
+            let hash = hash(token.as_bytes());
+            let same = before
+                .iter()
+                .find(|(known, visitor)| *known == hash && visitor.name == name && visitor.scopes == scopes);
+            let visitor = same.map(|(_, visitor)| visitor.clone()).unwrap_or_else(|| {
+                self.issued += 1;
+                Visitor { name, scopes, issue: self.issued }
+            });
+            self.keys.push((hash, visitor));
+        }
+        self.issued != issued || self.keys.len() != before.len()
+    }
+}
+
 /// The tokens that are known, and who has come with one. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Access(Arc<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    keys: Vec<(Hash, Visitor)>,
+    keys: watch::Sender<Keys>,
     failures: Mutex<Failures>,
     sessions: Mutex<Sessions>,
     tickets: Mutex<Sessions>,
@@ -125,13 +157,7 @@ impl Access {
     /// # Errors
     /// When a file is there and cannot be used.
     pub fn begin(config: &Http) -> Result<Self, Failure> {
-        let path = tokens_file(config);
-        match make(&path) {
-            Ok(true) => tracing::info!("http: tokens for the operator's page and for agents are in {}", path.display()),
-            Ok(false) => {}
-            Err(error) => tracing::warn!("http: {}: no tokens can be made: {error}", path.display()),
-        }
-        Self::read(config)
+        Ok(Self::of(made(config)?))
     }
 
     /// The tokens of a config, as far as there are files.
@@ -139,24 +165,50 @@ impl Access {
     /// # Errors
     /// When a file is there and cannot be used.
     pub fn read(config: &Http) -> Result<Self, Failure> {
-        let mut entries = tokens::read(&tokens_file(config))?;
-        if !config.token_file.is_empty() {
-            let token = token("http.token_file", &config.token_file)?;
-            entries.push(Entry { name: "token_file".to_owned(), token, scopes: Scope::ALL.into() });
-        }
-        Ok(Self::of(entries))
+        Ok(Self::of(entries(config)?))
     }
 
     /// These tokens.
     pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
-        let keys =
-            entries.into_iter().map(|Entry { name, token, scopes }| (hash(token.as_bytes()), Visitor { name, scopes }));
-        Self(Arc::new(Known { keys: keys.collect(), ..Known::default() }))
+        let access = Self::default();
+        access.replace(entries);
+        access
+    }
+
+    /// Reads the files of a config anew, as [`Self::begin`] does, and gives the names of all tokens that are in force now, if others
+    /// are than before. What goes on with a token that is no longer, or allows something else, ends ([`Self::revoked`]).
+    ///
+    /// # Errors
+    /// When a file is there and cannot be used: the tokens of before stay in force.
+    pub fn reread(&self, config: &Http) -> Result<Option<Vec<String>>, Failure> {
+        let entries = made(config)?;
+        let names = entries.iter().map(|entry| entry.name.clone()).collect();
+        Ok(self.replace(entries).then_some(names))
+    }
+
+    /// These tokens are in force from now on, and no others. Says whether they are others than before.
+    pub fn replace(&self, entries: impl IntoIterator<Item = Entry>) -> bool {
+        self.0.keys.send_if_modified(|keys| keys.replace(entries))
+    }
+
+    /// Whether the token that somebody came with is still in force, and allows what it did.
+    pub fn is_in_force(&self, visitor: &Visitor) -> bool {
+        self.0.keys.borrow().keys.iter().any(|(_, known)| known == visitor)
+    }
+
+    /// Waits until the token that somebody came with is not in force any more.
+    pub async fn revoked(&self, visitor: &Visitor) {
+        let mut keys = self.0.keys.subscribe();
+        // It fails where nobody can replace tokens any more: nothing is revoked then.
+        let revoked = |keys: &Keys| !keys.keys.iter().any(|(_, known)| known == visitor);
+        if keys.wait_for(revoked).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Whether there is no token at all.
     pub fn is_empty(&self) -> bool {
-        self.0.keys.is_empty()
+        self.0.keys.borrow().keys.is_empty()
     }
 
     /// Whose token this is. It takes the same time whichever it is, and is refused for a while to a peer whose tokens were wrong
@@ -182,11 +234,12 @@ impl Access {
     fn find(&self, token: &[u8]) -> Option<Visitor> {
         let brought = hash(token);
         let mut found = u64::MAX;
-        for (n, (known, _)) in (0..).zip(&self.0.keys) {
+        let keys = self.0.keys.borrow();
+        for (n, (known, _)) in (0..).zip(&keys.keys) {
             let same: Choice = known.ct_eq(&brought);
             found.conditional_assign(&n, same);
         }
-        let (_, visitor) = self.0.keys.get(usize::try_from(found).ok()?)?;
+        let (_, visitor) = keys.keys.get(usize::try_from(found).ok()?)?;
         Some(visitor.clone())
     }
 
@@ -210,13 +263,34 @@ impl Access {
         let (ticket, mut tickets) = (hash(ticket), self.0.tickets.lock().unwrap_or_else(PoisonError::into_inner));
         let visitor = tickets.visitor(&ticket, boottime());
         tickets.end(&ticket);
-        visitor
+        visitor.filter(|visitor| self.is_in_force(visitor))
     }
 
     /// Who has this cookie, if it is still good.
     pub(crate) fn of_cookie(&self, cookie: &[u8]) -> Option<Visitor> {
-        self.sessions().visitor(&hash(cookie), boottime())
+        self.sessions().visitor(&hash(cookie), boottime()).filter(|visitor| self.is_in_force(visitor))
     }
+}
+
+/// What the files of a config say, as far as there are any.
+fn entries(config: &Http) -> Result<Vec<Entry>, Failure> {
+    let mut entries = tokens::read(&tokens_file(config))?;
+    if !config.token_file.is_empty() {
+        let token = token("http.token_file", &config.token_file)?;
+        entries.push(Entry { name: "token_file".to_owned(), token, scopes: Scope::ALL.into() });
+    }
+    Ok(entries)
+}
+
+/// The same, where a tokens file is made if there is none.
+fn made(config: &Http) -> Result<Vec<Entry>, Failure> {
+    let path = tokens_file(config);
+    match make(&path) {
+        Ok(true) => tracing::info!("http: tokens for the operator's page and for agents are in {}", path.display()),
+        Ok(false) => {}
+        Err(error) => tracing::warn!("http: {}: no tokens can be made: {error}", path.display()),
+    }
+    entries(config)
 }
 
 /// Where the tokens of a config are.
@@ -307,12 +381,37 @@ mod tests {
 
     #[test]
     fn a_ticket_lets_in_once() {
-        let access = Access::default();
-        let visitor = Visitor { name: "a".into(), scopes: [Scope::View].into() };
+        let access = Access::of([entry("a", "0123456789abcdef", &[Scope::View])]);
+        let visitor = access.find(b"0123456789abcdef").unwrap();
         let ticket = access.ticket(visitor.clone()).unwrap();
         assert_eq!(access.of_ticket(b"another"), None);
         assert_eq!(access.of_ticket(ticket.as_bytes()), Some(visitor));
         assert_eq!(access.of_ticket(ticket.as_bytes()), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_replaced_is_in_force_no_longer() {
+        let entries = |b: &str, scopes| [entry("a", "0123456789abcdef", &[Scope::View]), entry("b", b, scopes)];
+        let access = Access::of(entries("fedcba9876543210", &[Scope::View]));
+        let (a, b) = (access.find(b"0123456789abcdef").unwrap(), access.find(b"fedcba9876543210").unwrap());
+        let (tickets, waits) = ([&a, &b].map(|who| access.ticket(who.clone()).unwrap()), access.clone());
+        let who = b.clone();
+        let waiting = tokio::spawn(async move { waits.revoked(&who).await });
+        assert!(!access.replace(entries("fedcba9876543210", &[Scope::View])));
+        tokio::task::yield_now().await;
+        assert!(access.is_in_force(&a) && access.is_in_force(&b) && !waiting.is_finished());
+        // Another token under the same name is another one, and so is one that allows more.
+        assert!(access.replace(entries("another9876543210", &[Scope::View])));
+        assert!(access.is_in_force(&a) && !access.is_in_force(&b) && access.find(b"fedcba9876543210").is_none());
+        waiting.await.unwrap();
+        assert_eq!(tickets.map(|ticket| access.of_ticket(ticket.as_bytes())), [Some(a.clone()), None]);
+        let c = access.find(b"another9876543210").unwrap();
+        access.replace(entries("another9876543210", &[Scope::View, Scope::Talk]));
+        assert!(access.is_in_force(&a) && !access.is_in_force(&c));
+        // One that comes back is not the one that went.
+        assert!(access.replace([]));
+        access.replace(entries("fedcba9876543210", &[Scope::View]));
+        assert!(!access.is_in_force(&a) && access.find(b"0123456789abcdef").is_some());
     }
 
     #[test]

@@ -95,7 +95,11 @@ fn handshake(headers: &HeaderMap) -> Result<&HeaderValue, Problem> {
     headers.get(SEC_WEBSOCKET_KEY).ok_or_else(|| wrong("there is no Sec-WebSocket-Key"))
 }
 
-async fn upgrade(State(live): State<Live>, mut request: Request) -> Result<Response, Problem> {
+async fn upgrade(
+    State(live): State<Live>,
+    Extension(visitor): Extension<Visitor>,
+    mut request: Request,
+) -> Result<Response, Problem> {
     let accept = derive_accept_key(handshake(request.headers())?.as_bytes());
     let place = live.places.clone().try_acquire_owned();
     let full = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "as many watch already as may").retry_after(10);
@@ -105,8 +109,13 @@ async fn upgrade(State(live): State<Live>, mut request: Request) -> Result<Respo
         let Ok(stream) = upgrade.await else { return };
         let config = WebSocketConfig::default().max_message_size(Some(LARGEST)).max_frame_size(Some(LARGEST));
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Server, Some(config)).await;
-        if let Err(error) = Watching::new(&live).serve(socket).await {
-            tracing::debug!("foxglove: {}", kind(&error));
+        tokio::select! {
+            served = Watching::new(&live).serve(socket) => if let Err(error) = served {
+                tracing::debug!("foxglove: {}", kind(&error));
+            },
+            () = live.access.revoked(&visitor) => {
+                tracing::info!("foxglove: {} watched with a token that is no longer good", visitor.name);
+            }
         }
         drop(place);
     });

@@ -77,6 +77,8 @@ pub mod render;
 #[cfg(not(fuzzing))]
 pub mod report;
 #[cfg(not(fuzzing))]
+pub mod serving;
+#[cfg(not(fuzzing))]
 pub mod session_info;
 #[cfg(not(fuzzing))]
 pub mod sessions;

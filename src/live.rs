@@ -27,19 +27,17 @@ use crate::devices::Devices;
 use crate::engines::Engines;
 use crate::failure::Failure;
 use crate::hearing::Hearing;
-use crate::http::Server;
 use crate::last_words::LastWords;
-use crate::mcp::{self, Acting, Library, Mcp};
 use crate::metrics::Observed;
 use crate::network::Network;
-use crate::orders::Orders;
 use crate::pools::{self, Pools};
 use crate::progress::{Progress, Show, Unit};
 use crate::recording::{self, Recording, Started};
-use crate::signals::Reread;
+use crate::serving::{self, Shown};
+use crate::signals::{Anew, Reread};
 use crate::systemd::Systemd;
 use crate::uplink::{self, Uplink};
-use crate::{access, app, drive, foxglove_live, orders, page, remote, session_info, signals, status};
+use crate::{app, drive, remote, session_info, signals};
 #[cfg(feature = "webrtc")]
 use crate::{operators, whep};
 
@@ -198,7 +196,8 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     app.add_plugins((LogPlugin, metrics, ScenePlugin { showing: showing.clone() }));
     app.finish();
     app.cleanup();
-    signals::listen(&control, config.clone(), reread)?;
+    let access = config.http.enabled.then(|| Access::begin(&config.http)).transpose()?;
+    signals::listen(&control, Anew { config: config.clone(), reread, access: access.clone() })?;
     #[cfg(feature = "webrtc")]
     let hub = operators.map(|outlet| operators::serve(&config, &streams, &network, outlet, (&showing, &devices)));
     #[cfg(feature = "webrtc")]
@@ -210,16 +209,14 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
     if let (Some(hub), Some(called), Some(uplink)) = (&hub, called, &uplink) {
         network.handle()?.spawn(operators::calls::answer(called, hub.clone(), uplink.outbox().clone()));
     }
-    #[cfg(feature = "webrtc")]
-    let more = hub.clone().map(whep::routes).unwrap_or_default();
-    #[cfg(not(feature = "webrtc"))]
-    let more = axum::Router::new();
-    listen(
-        &config,
-        observed,
-        &network,
-        Shown { control: &control, showing: &showing, archive, run, session: recorded, more },
-    )?;
+    if let Some(access) = access {
+        #[cfg(feature = "webrtc")]
+        let more = hub.clone().map(|hub| whep::routes(hub, access.clone())).unwrap_or_default();
+        #[cfg(not(feature = "webrtc"))]
+        let more = axum::Router::new();
+        let shown = Shown { control: &control, showing: &showing, archive, access, run, session: recorded, more };
+        serving::listen(&config, observed, &network, shown)?;
+    }
     let devices = devices.start()?;
     app.world_mut().insert_resource(Hands {
         control: control.clone(),
@@ -272,60 +269,6 @@ pub fn run_with(plan: LiveRun, more: impl FnOnce(&mut App)) -> Result<Summary, F
 /// Whether a device sees or hears people inside of the vehicle.
 fn is_inside(kind: &StreamKind) -> bool {
     matches!(kind, StreamKind::Microphone | StreamKind::Camera { role: CameraRole::Cabin, .. })
-}
-
-/// What a run lets others see, and how they reach it.
-struct Shown<'a> {
-    control: &'a Control,
-    showing: &'a Showing,
-    archive: Archive,
-    /// The random name of this run.
-    run: String,
-    /// Where it is recorded, if it is.
-    session: Option<PathBuf>,
-    /// Routes of operators.
-    more: axum::Router,
-}
-
-/// Lets whoever has a token see this run and give it commands, and whoever looks after it ask how it is, if the config does. What
-/// becomes of that is told to the world.
-fn listen(config: &Config, observed: Observed, network: &Network, shown: Shown<'_>) -> Result<(), Failure> {
-    if !config.http.enabled {
-        return Ok(());
-    }
-    let Shown { control, showing, archive, run, session, more } = shown;
-    let access = Access::begin(&config.http)?;
-    let server = Server::new(&config.http, access.clone())?.open(page::paths()).tickets([foxglove_live::PATH]);
-    let observed = Observed { connections: server.connections.clone(), ..observed };
-    let vehicle = uplink::vehicle(&config.mqtt);
-    let about = page::about(&vehicle, &run);
-    let orders = Orders::new(control.clone(), showing.clone());
-    let mut routes = status::routes(observed)
-        .merge(access::routes(access.clone(), about))
-        .merge(orders::routes(orders.clone()))
-        .merge(page::routes(showing.clone(), archive))
-        .merge(foxglove_live::routes(showing.clone(), access.clone(), &config.streams(), &vehicle))
-        .merge(more);
-    if config.mcp.enabled {
-        routes =
-            routes.merge(mcp::routes(agents(config, orders, (control, showing), session.as_deref()), &config.http));
-    }
-    let control = control.clone();
-    let say = move |level, text| {
-        // One that is lost for want of room is in the log.
-        let _ = control.say(Payload::Notice(Notice { level, source: "http".to_owned(), text }));
-    };
-    server.start(routes, network, say)?;
-    Ok(())
-}
-
-/// What agents may ask of this run and of the sessions beside its own, and do, if the config lets them.
-fn agents(config: &Config, orders: Orders, (control, showing): (&Control, &Showing), session: Option<&Path>) -> Mcp {
-    let name = session.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let folder = session.and_then(Path::parent);
-    let library = folder.map(|folder| Library::new(folder.to_owned(), name.clone()));
-    let acting = config.mcp.act.then(|| Acting::new(orders, control.clone()));
-    Mcp::new(Some(mcp::Live::new(showing.clone(), config, name)), library, acting)
 }
 
 /// Says that this run is under way, and hears how those before it ended. Where that cannot be written the run goes on.

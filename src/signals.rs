@@ -1,4 +1,4 @@
-//! Signals: SIGTERM and SIGINT end the program, SIGHUP has the config read anew.
+//! Signals: SIGTERM and SIGINT end the program, SIGHUP has the config and the tokens read anew.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use signal_hook::iterator::Signals;
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::Control;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::failure::{Code, Failure};
 use crate::{last_words, pools, reload};
@@ -17,19 +18,32 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Reads the config again.
 pub type Reread = Box<dyn Fn() -> Result<Config, Failure> + Send>;
 
+/// What is read anew on SIGHUP.
+pub struct Anew {
+    /// The config in force.
+    pub config: Config,
+    /// Reads it again.
+    pub reread: Option<Reread>,
+    /// The tokens in force, where there is a server.
+    pub access: Option<Access>,
+}
+
 /// Listens from now on. The first SIGTERM or SIGINT asks for an orderly end; a second one, or three seconds, end the
 /// process at once.
 ///
 /// # Errors
 /// When the signals cannot be had.
-pub fn listen(control: &Control, config: Config, reread: Option<Reread>) -> Result<(), Failure> {
+pub fn listen(control: &Control, anew: Anew) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let control = control.clone();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let (mut config, mut asked) = (config, false);
+        let (mut anew, mut asked) = (anew, false);
         for signal in signals.forever() {
             match (signal, asked) {
-                (SIGHUP, false) => read_anew(&control, &mut config, reread.as_ref()),
+                (SIGHUP, false) => {
+                    read_anew(&control, &mut anew.config, anew.reread.as_ref());
+                    read_tokens(&control, &anew);
+                }
                 (SIGHUP, true) => {}
                 (_, false) => {
                     asked = true;
@@ -88,4 +102,17 @@ fn read_anew(control: &Control, config: &mut Config, reread: Option<&Reread>) {
         }
         Err(failure) => tell(NoticeLevel::Error, format!("not taken, the one before stays: {failure}")),
     }
+}
+
+/// Puts the tokens in force as they are in their files now; on any error those of before stay.
+fn read_tokens(control: &Control, anew: &Anew) {
+    let Some(access) = &anew.access else { return };
+    let (level, text) = match access.reread(&anew.config.http) {
+        Ok(None) => return,
+        Ok(Some(names)) if names.is_empty() => (NoticeLevel::Warning, "there are no tokens: nobody may ask".to_owned()),
+        Ok(Some(names)) => (NoticeLevel::Info, format!("tokens read anew: {}", names.join(", "))),
+        Err(failure) => (NoticeLevel::Error, format!("tokens not taken, those of before stay: {failure}")),
+    };
+    // One that is lost for want of room is in the log.
+    let _ = control.say(Payload::Notice(Notice { level, source: "http".to_owned(), text }));
 }

@@ -3,7 +3,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRef, Path, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, LINK, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use waywarden_components::prelude::Signalling;
 use waywarden_systems::webrtc::hub::{Asked, Hub, IceServer, Refusal};
 use waywarden_systems::webrtc::offer::MOST_BYTES;
 
-use crate::access::{self, Scope, Visitor};
+use crate::access::{self, Access, Scope, Visitor};
 use crate::http::{Problem, json_response};
 
 /// An offer, and an answer.
@@ -22,13 +22,26 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// The routes by which somebody watches.
-pub fn routes(hub: Hub) -> Router {
+pub fn routes(hub: Hub, access: Access) -> Router {
     Router::new()
         .route("/whep", post(offer).get(sessions))
         .route("/whep/{id}", patch(candidates).delete(end))
         .route_layer(access::needs(Scope::View))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .with_state(hub)
+        .with_state(Watched { hub, access })
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Watched {
+    hub: Hub,
+    access: Access,
+}
+
+impl FromRef<Watched> for Hub {
+    fn from_ref(watched: &Watched) -> Self {
+        watched.hub.clone()
+    }
 }
 
 /// The sessions that there are, and how their links are.
@@ -38,7 +51,7 @@ async fn sessions(State(hub): State<Hub>) -> Response {
 }
 
 async fn offer(
-    State(hub): State<Hub>,
+    State(Watched { hub, access }): State<Watched>,
     Extension(visitor): Extension<Visitor>,
     uri: Uri,
     headers: HeaderMap,
@@ -50,6 +63,16 @@ async fn offer(
     let servers = hub.servers(&visitor.name);
     let answered = hub.offer(Asked { via: Signalling::Http, camera, may_talk, sdp }).await.map_err(problem)?;
     tracing::info!("operators: {} watches", visitor.name);
+    let id = answered.id.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = hub.gone(&id) => {}
+            () = access.revoked(&visitor) => {
+                // One that has just gone needs no end.
+                let _ = hub.end(&id, "its token is no longer good");
+            }
+        }
+    });
     let mut response = (StatusCode::CREATED, answered.sdp).into_response();
     let answer = response.headers_mut();
     answer.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));

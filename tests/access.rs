@@ -8,10 +8,12 @@ mod client;
 #[path = "support/outcome.rs"]
 mod outcome;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::time::Duration;
 
 use client::{Answer, get, raw};
 use nix::sys::signal::Signal;
@@ -21,6 +23,7 @@ use waywarden::config::Http;
 use waywarden::http::Server;
 use waywarden::network::Network;
 use waywarden_components::prelude::*;
+use waywarden_systems::clock::boottime;
 use waywarden_systems::session::Findings;
 
 const CAMERA: &str = "[[camera]]\nwidth = 160\nheight = 96\nfps = 10.0\nloop_frames = 5\n[record]\nfree_gb = 0.0\n";
@@ -184,6 +187,71 @@ fn a_run_makes_tokens_and_lets_in_who_has_one_for_what_it_allows() {
 }
 
 #[test]
+fn a_token_that_is_taken_out_of_the_file_is_good_no_longer() {
+    let mut run = Run::start("");
+    let address = run.address();
+    let (operator, agent) = (run.token("operator"), run.token("agent"));
+    let status = |header: &str| get(address, "/api/scene", &[header]).status;
+    let begun = ask(address, "POST", "/session", &[&bearer(&operator)], "");
+    let cookie = begun.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let by_cookie =
+        || get(address, "/api/scene", &[&format!("Cookie: {cookie}"), "Sec-Fetch-Site: same-origin"]).status;
+    assert_eq!((status(&bearer(&operator)), status(&bearer(&agent)), by_cookie()), (200, 200, 200));
+    // What is seen, as it is seen: it goes on for as long as it is listened to.
+    let listen = |token: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("GET /api/scenes HTTP/1.1\r\nHost: {address}\r\n{}\r\n\r\n", bearer(token));
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        stream
+    };
+    let (ends, goes_on) = (listen(&operator), listen(&agent));
+
+    // One that others may read is not taken, and those of before stay.
+    let tokens = run.tokens_file();
+    let text = std::fs::read_to_string(&tokens).unwrap();
+    let mode = |mode| std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    send(&run.child, Signal::SIGHUP);
+    let said = run.dir.path().join("stderr.txt");
+    let hear = |child: &mut Child, words: &str| {
+        until(child, words, || std::fs::read_to_string(&said).ok()?.contains(words).then_some(()));
+    };
+    hear(&mut run.child, "tokens not taken, those of before stay");
+    assert_eq!((status(&bearer(&operator)), by_cookie()), (200, 200));
+
+    mode(0o600);
+    let other = "00112233445566778899aabbccddeeff";
+    std::fs::write(&tokens, text.replace(&operator, other)).unwrap();
+    send(&run.child, Signal::SIGHUP);
+    hear(&mut run.child, "tokens read anew: operator, agent");
+    assert_eq!((status(&bearer(&operator)), by_cookie()), (401, 401));
+    assert_eq!((status(&bearer(other)), status(&bearer(&agent))), (200, 200));
+    // Whether it ends within so long; what goes on says something several times a second.
+    let ends_within = |mut stream: TcpStream, patience: Duration| {
+        stream.set_read_timeout(Some(patience)).unwrap();
+        let (begin, mut bytes, mut heard) = (boottime(), vec![0; 65536], Vec::new());
+        while boottime().since(begin) < patience && !heard.ends_with(b"\r\n0\r\n\r\n") {
+            match stream.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(n) => heard.extend_from_slice(&bytes[..n]),
+                Err(_) => return false,
+            }
+        }
+        heard.ends_with(b"\r\n0\r\n\r\n")
+    };
+    assert!(ends_within(ends, PATIENCE));
+    assert!(!ends_within(goes_on, Duration::from_secs(1)));
+    run.finish();
+    for token in [&operator, &agent, other] {
+        assert!(!run.said().contains(token));
+    }
+}
+
+#[test]
 fn a_tokens_file_that_others_may_read_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tokens.toml");
@@ -312,7 +380,7 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     let began = waywarden_systems::clock::boottime();
     while status(&new).is_none() {
         assert!(waywarden_systems::clock::boottime().since(began) < PATIENCE, "the old one is still shown");
-        outcome::pause(std::time::Duration::from_millis(100));
+        outcome::pause(Duration::from_millis(100));
     }
     assert_eq!(status(&old), None);
 }

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_cookie_is_good_for_a_while() {
         let mut sessions = Sessions::default();
-        let visitor = Visitor { name: "a".into(), scopes: BTreeSet::new() };
+        let visitor = Visitor { name: "a".into(), scopes: BTreeSet::new(), issue: 1 };
         let now = Mono::from_nanos(5_000_000_000);
         sessions.begin(hash(b"x"), visitor.clone(), now, GOOD);
         assert_eq!(sessions.visitor(&hash(b"x"), now + GOOD / 2), Some(visitor.clone()));

@@ -29,8 +29,9 @@ const ABOUT: &str = "\
 #   command  give commands: privacy, recording, preserve, restart-device, …
 #   config   see the config
 #   mcp      ask as an agent
-# More may be added, each with a name of its own (`openssl rand -hex 32` makes a token). They count from the next start. The file
-# is read only while nobody but its owner may read it: chmod 600.
+# More may be added, each with a name of its own (`openssl rand -hex 32` makes a token). Changes count from the next start, or
+# at once with `systemctl reload waywarden` (SIGHUP): what goes on with a token that is gone, or allows something else, ends then.
+# The file is read only while nobody but its owner may read it: chmod 600.
 ";
 
 /// A token as it stands in the file.

@@ -4,14 +4,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 
 use super::problem::Problem;
 use crate::access::{self, Access, Peer, Visitor};
@@ -128,9 +131,9 @@ pub(super) async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, 
         Err(problem) => problem.into_response(),
         Ok(visitor) => {
             request.extensions_mut().insert(Secured(guard.tls));
-            visitor.map(|visitor| request.extensions_mut().insert(visitor));
+            visitor.clone().map(|visitor| request.extensions_mut().insert(visitor));
             match tokio::time::timeout(LONGEST, next.run(request)).await {
-                Ok(response) => response,
+                Ok(response) => while_in_force(response, &guard.access, visitor),
                 Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request was not here in time").into_response(),
             }
         }
@@ -146,6 +149,19 @@ pub(super) async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, 
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Streams of events go on for hours: they end when the token that they were asked for with is no longer in force.
+fn while_in_force(response: Response, access: &Access, visitor: Option<Visitor>) -> Response {
+    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let (true, Some(visitor)) = (kind.is_some_and(|kind| kind.starts_with(b"text/event-stream")), visitor) else {
+        return response;
+    };
+    let access = access.clone();
+    response.map(|body| {
+        let revoked = async move { access.revoked(&visitor).await };
+        Body::from_stream(body.into_data_stream().take_until(Box::pin(revoked)))
+    })
 }
 
 #[cfg(test)]

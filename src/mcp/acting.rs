@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_may_not_give_commands_gives_none() {
         let acting = acting();
-        let agent = Visitor { name: "agent".to_owned(), scopes: [Scope::Mcp, Scope::View].into() };
+        let agent = Visitor { name: "agent".to_owned(), scopes: [Scope::Mcp, Scope::View].into(), issue: 1 };
         for visitor in [None, Some(&agent)] {
             let why = acting.give("privacy", Map::new(), visitor).await.unwrap_err();
             assert!(why.0.contains("scope command"), "{why:?}");

@@ -363,6 +363,19 @@ impl Hub {
         std::iter::once(stun).filter(|stun| !stun.urls.is_empty()).chain(turn).collect()
     }
 
+    /// Waits until there is no session of this name.
+    pub async fn gone(&self, id: &str) {
+        loop {
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            // Told of what changes from here on, also before it is waited for.
+            changed.as_mut().enable();
+            if !self.inside().entries.values().any(|entry| entry.id == id) {
+                break;
+            }
+            changed.await;
+        }
+    }
+
     /// Ends all sessions, and gives their last words a moment to leave.
     pub fn stop(&self) {
         let commands: Vec<_> = self.inside().entries.values().filter_map(|entry| entry.commands.clone()).collect();
