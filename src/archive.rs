@@ -14,6 +14,7 @@ use waywarden_systems::session::SessionReader;
 
 use crate::command::report::{self, ReportArgs};
 use crate::pools;
+use crate::sessions::{self, Listed};
 
 /// Sessions that are listed: the newest.
 const MOST: usize = 200;
@@ -98,12 +99,11 @@ impl Archive {
     /// All sessions, the newest first. It reads the disk.
     pub fn list(&self) -> Vec<Recorded> {
         let Some(folder) = &self.0.folder else { return Vec::new() };
-        let mut found = sessions(folder, false);
-        found.extend(sessions(&folder.join(PRESERVED), true));
-        found.sort();
-        found.reverse();
+        let found = sessions::below(folder).into_iter();
+        let mut found: Vec<_> = found.filter_map(|session| Some((session.changed()?, session))).collect();
+        found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| other.name.cmp(&one.name)));
         found.truncate(MOST);
-        found.into_iter().filter_map(|(changed, path, preserved)| self.look(&path, changed, preserved)).collect()
+        found.into_iter().filter_map(|(changed, session)| self.look(&session, changed)).collect()
     }
 
     /// The session of this key. It reads the disk.
@@ -111,10 +111,12 @@ impl Archive {
         self.list().into_iter().find(|session| session.key == key)
     }
 
-    fn look(&self, path: &Path, changed: SystemTime, preserved: bool) -> Option<Recorded> {
+    fn look(&self, session: &Listed, changed: SystemTime) -> Option<Recorded> {
+        let path = session.path.as_path();
         let reader = SessionReader::open(path).ok()?;
         let name = path.file_name()?.to_string_lossy().into_owned();
-        let key = key(&name, preserved);
+        let preserved = Path::new(&session.name).starts_with(PRESERVED);
+        let key = key(&session.name);
         let began = SessionReader::files(path).ok()?.first().map(|(_, at)| *at)?;
         let offset = reader.info().log_time_offset_ns;
         let since_1970 = |ns: i64| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(u64::try_from(ns).ok()?));
@@ -218,22 +220,9 @@ impl Drop for Done {
     }
 }
 
-/// Folders with segments: when they were last changed, where they are.
-fn sessions(folder: &Path, preserved: bool) -> Vec<(SystemTime, PathBuf, bool)> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    // A link is not followed: what it leads to is not ours.
-    let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let changed = |path: &Path| {
-        let files = std::fs::read_dir(path).ok()?.flatten();
-        let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "mcap"));
-        segments.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
-    };
-    folders.filter_map(|entry| Some((changed(&entry.path())?, entry.path(), preserved))).collect()
-}
-
 /// What a session is called over the network.
-fn key(name: &str, preserved: bool) -> String {
-    let digest = Sha256::digest(format!("{preserved}/{name}"));
+fn key(name: &str) -> String {
+    let digest = Sha256::digest(name);
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 

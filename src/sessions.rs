@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use waywarden_systems::session::SessionReader;
 
@@ -20,7 +21,7 @@ pub fn expand<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Pa
     for path in paths {
         let before = sessions.len();
         if path.is_dir() {
-            look_into(path, DEEPEST, &mut sessions)?
+            look_into(path, DEEPEST, Links::Followed, &mut sessions)?
         } else {
             sessions.push(path.clone())
         }
@@ -35,11 +36,78 @@ pub fn expand<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Vec<Pa
     Ok(sessions)
 }
 
-fn look_into(folder: &Path, deeper: u32, sessions: &mut Vec<PathBuf>) -> Result<(), Failure> {
+/// A session of a folder that others may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name: the path below the folder.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl Listed {
+    /// When its files were last changed.
+    pub fn changed(&self) -> Option<SystemTime> {
+        let modified = |path: &Path| path.metadata().ok()?.modified().ok();
+        match self.path.is_dir() {
+            true => files(&self.path).ok()?.iter().filter_map(|path| modified(path)).max(),
+            false => modified(&self.path),
+        }
+    }
+}
+
+/// All sessions in a folder, in order of their names. What cannot be listed is left out, and links are not followed: what they
+/// lead to was not put there to be shown.
+pub fn below(folder: &Path) -> Vec<Listed> {
+    let mut paths = Vec::new();
+    // What was found before something could not be listed is still there.
+    let _ = look_into(folder, DEEPEST, Links::PassedOver, &mut paths);
+    let name = |path: &Path| {
+        let below = path.strip_prefix(folder).unwrap_or(path);
+        match below.as_os_str().is_empty() {
+            // The folder is a session itself.
+            true => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            false => below.to_string_lossy().into_owned(),
+        }
+    };
+    paths.into_iter().map(|path| Listed { name: name(&path), path }).collect()
+}
+
+/// The files of a session, in order of their names.
+///
+/// # Errors
+/// When its folder cannot be listed.
+pub fn files(session: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !session.is_dir() {
+        return Ok(vec![session.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(session)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "mcap") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What is done with links in a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Followed,
+    PassedOver,
+}
+
+fn look_into(folder: &Path, deeper: u32, links: Links, sessions: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::bad_input(format!("{}: {error}", folder.display()));
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
-        paths.push(entry.map_err(failed)?.path());
+        let entry = entry.map_err(failed)?;
+        let is_link = || entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if links == Links::Followed || !is_link() {
+            paths.push(entry.path());
+        }
     }
     paths.sort();
     let files: Vec<&PathBuf> = paths
@@ -57,7 +125,7 @@ fn look_into(folder: &Path, deeper: u32, sessions: &mut Vec<PathBuf>) -> Result<
     }
     if deeper > 0 {
         for path in paths.iter().filter(|path| path.is_dir()) {
-            look_into(path, deeper - 1, sessions)?;
+            look_into(path, deeper - 1, links, sessions)?;
         }
     }
     Ok(())
@@ -105,6 +173,30 @@ mod tests {
         names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
         let found = expand(&[folder.path().to_owned()]).unwrap();
         assert_eq!(found, ["a.mcap", "b.mcap", "deep/c.mcap"].map(|name| folder.path().join(name)));
+    }
+
+    #[test]
+    fn what_is_shown_to_others_is_in_the_folder() {
+        let outside = tempfile::tempdir().unwrap();
+        let folder = outside.path().join("sessions");
+        std::fs::create_dir_all(folder.join("preserved/drive")).unwrap();
+        std::fs::create_dir(outside.path().join("others")).unwrap();
+        for name in ["a.mcap", "preserved/drive/segment-000000.mcap", "../secret.mcap", "../others/b.mcap", "notes.txt"]
+        {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink("../others", folder.join("link")).unwrap();
+        std::os::unix::fs::symlink("../secret.mcap", folder.join("link.mcap")).unwrap();
+        let found = below(&folder);
+        assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["a.mcap", "preserved/drive"]);
+        assert!(found.iter().all(|found| found.changed().is_some()));
+        assert_eq!(
+            expand(std::slice::from_ref(&folder)).unwrap().len(),
+            4,
+            "whoever names the folder means what its links lead to"
+        );
+        assert_eq!(below(&folder.join("preserved/drive"))[0].name, "drive");
+        assert_eq!(below(&outside.path().join("nowhere")), []);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use waywarden_systems::session::{SessionError, SessionReader};
 
 use super::answers::Unanswered;
 use super::index::{self, FileIndex, Mark};
+use crate::sessions::Listed;
 use crate::{pools, sessions};
 
 /// How long whoever asks waits for the question before theirs.
@@ -59,15 +60,6 @@ pub struct Shelves {
     one_at_a_time: Arc<Semaphore>,
 }
 
-/// A session of the folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its name: the path below the folder.
-    pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-}
-
 impl Library {
     /// The sessions in `folder`. `current` names the one that is being recorded: then ticks are run, and come first.
     pub fn new(folder: PathBuf, current: Option<String>) -> Self {
@@ -112,20 +104,8 @@ impl Library {
 
 impl Shelves {
     /// The sessions, the newest first by their names.
-    pub fn all(&self) -> Vec<Known> {
-        let mut known: Vec<Known> = sessions::expand(std::iter::once(&self.folder))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|path| {
-                let below = path.strip_prefix(&self.folder).unwrap_or(&path);
-                let name = match below.as_os_str().is_empty() {
-                    // The folder is a session itself.
-                    true => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-                    false => below.to_string_lossy().into_owned(),
-                };
-                Known { name, path }
-            })
-            .collect();
+    pub fn all(&self) -> Vec<Listed> {
+        let mut known = sessions::below(&self.folder);
         known.sort_by(|a, b| b.name.cmp(&a.name));
         known
     }
@@ -134,7 +114,7 @@ impl Shelves {
     ///
     /// # Errors
     /// When there is none.
-    pub fn find(&self, name: &str) -> Result<Known, Unanswered> {
+    pub fn find(&self, name: &str) -> Result<Listed, Unanswered> {
         let none = || {
             Unanswered::because(
                 "there is no session of that name: search_sessions lists the names of those that there are",
@@ -166,10 +146,10 @@ impl Shelves {
     ///
     /// # Errors
     /// When a file cannot be read, or is no part of a session.
-    pub fn look_into(&self, session: &Known, deadline: Deadline, each: Duration) -> Result<LookedInto, Unanswered> {
+    pub fn look_into(&self, session: &Listed, deadline: Deadline, each: Duration) -> Result<LookedInto, Unanswered> {
         let mut looked = LookedInto { files: Vec::new(), complete: true, bytes: 0 };
         let mut unreadable = None;
-        for path in files(&session.path).map_err(|error| self.unreadable(error))? {
+        for path in sessions::files(&session.path).map_err(|error| self.unreadable(error))? {
             let Some(mark) = index::mark(&path) else { continue };
             looked.bytes += mark.0;
             if let Some(known) = self.remembered(&path, mark) {
@@ -253,24 +233,8 @@ impl LookedInto {
     }
 }
 
-/// The files of a session.
-fn files(session: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !session.is_dir() {
-        return Ok(vec![session.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(session)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "mcap") && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// Size of all files of a session in bytes.
-pub fn size(session: &Known) -> u64 {
+pub fn size(session: &Listed) -> u64 {
     SessionReader::size(&session.path)
 }
 

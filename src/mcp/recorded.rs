@@ -11,11 +11,12 @@ use waywarden_systems::session::{Findings, Origin, SessionReader};
 
 use super::answers::Unanswered;
 use super::events::Level;
-use super::library::{Deadline, Known, Library, Shelves, size};
+use super::library::{Deadline, Library, Shelves, size};
 use super::picture::{self, Fitted};
 use crate::compare::{self, Limits};
 use crate::report::facts::Facts;
 use crate::report::gather::Gathered;
+use crate::sessions::Listed;
 
 /// How long reading a session may take: below what a request may.
 const TIME: Duration = Duration::from_secs(20);
@@ -250,7 +251,7 @@ fn go_on(deadline: Deadline) -> ControlFlow<()> {
     if deadline.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-fn summary(shelves: &Shelves, session: &Known, deadline: Deadline) -> Result<Summary, Unanswered> {
+fn summary(shelves: &Shelves, session: &Listed, deadline: Deadline) -> Result<Summary, Unanswered> {
     let mut complete = true;
     let gathered = Gathered::read_while(&session.path, |_| {
         let go_on = go_on(deadline);
@@ -311,7 +312,7 @@ pub fn origin(origin: Origin) -> &'static str {
     }
 }
 
-fn comparison(shelves: &Shelves, a: &Known, b: &Known, deadline: Deadline) -> Result<Comparison, Unanswered> {
+fn comparison(shelves: &Shelves, a: &Listed, b: &Listed, deadline: Deadline) -> Result<Comparison, Unanswered> {
     let mut complete = true;
     let compared = compare::compare(&a.path, &b.path, &Limits::default(), |_| {
         let go_on = go_on(deadline);
@@ -362,7 +363,7 @@ fn comparison(shelves: &Shelves, a: &Known, b: &Known, deadline: Deadline) -> Re
 
 fn recorded_picture(
     shelves: &Shelves,
-    session: &Known,
+    session: &Listed,
     camera: Option<&str>,
     at_s: f64,
     width: u32,

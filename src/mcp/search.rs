@@ -11,8 +11,9 @@ use waywarden_systems::mqtt::wire::rfc3339;
 use super::answers::{Unanswered, Unknown};
 use super::events::{Event, EventKind, Events, Level, WhichEvents};
 use super::index::distance_m;
-use super::library::{Deadline, Known, Library, LookedInto, Shelves};
+use super::library::{Deadline, Library, LookedInto, Shelves};
 use super::recorded::origin;
+use crate::sessions::Listed;
 
 /// How long a search may take, and looking into one file for it. What is left is for the next page.
 const TIME: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(6));
@@ -235,7 +236,7 @@ fn search(shelves: &Shelves, which: &WhichSessions, wanted: &Wanted, deadline: D
     let (mut dateless, mut placeless) = (0u64, 0u64);
     // Names grow: what follows a cursor is what is smaller.
     let rest = all.iter().filter(|known| which.cursor.as_ref().is_none_or(|cursor| known.name < *cursor));
-    let mut last: Option<&Known> = None;
+    let mut last: Option<&Listed> = None;
     for known in rest {
         // One is looked at whatever time there is, so that each page goes on.
         if found.sessions.len() >= limit || (deadline.is_over() && last.is_some()) {
@@ -281,7 +282,7 @@ fn search(shelves: &Shelves, which: &WhichSessions, wanted: &Wanted, deadline: D
 /// A session, if it fits.
 fn fit(
     shelves: &Shelves,
-    known: &Known,
+    known: &Listed,
     looked: &LookedInto,
     which: &WhichSessions,
     wanted: &Wanted,
