@@ -144,6 +144,9 @@ impl IntoResponse for Refused {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
