@@ -127,6 +127,64 @@ fn people_are_warned_of_at_low_speed_and_headway_after_two_seconds() {
     assert_eq!(begun.map(|b| b.2), Some(AlertLevel::Notice));
 }
 
+/// The time to collision at which the first warning begins, driving towards something that is `make` of the seconds left.
+fn begins_at(bench: &mut Bench, closing: f32, make: impl Fn(f32) -> Threat) -> Option<f32> {
+    // Straight on.
+    bench.ego.yaw_rate_radps = Some(0.0);
+    let seen = std::cell::Cell::new(f32::MAX);
+    for _ in 0..20 {
+        bench.step(&[], None);
+    }
+    let mut gap = 80.0;
+    while gap > 0.0 {
+        gap -= closing * 0.1;
+        seen.set(gap / closing);
+        if bench.step(&[make(gap / closing)], None).iter().any(|c| matches!(c, AlertChange::Start { .. })) {
+            return Some(seen.get());
+        }
+    }
+    None
+}
+
+#[test]
+fn what_stands_does_not_move_across_the_road() {
+    let own = 50.0 / 3.6;
+    // As fast as we go: it seems to stand. Where it crosses the path it does so two seconds before it is reached.
+    let across = |rate: f32| {
+        begins_at(&mut Bench::at_kmh(50.0), own, |left_s| {
+            let threat = threat(ObjectClass::Car, left_s * own, own);
+            Threat { motion: ObjectMotion { left_m: rate * (left_s - 2.0), ..threat.motion }, ..threat }
+        })
+    };
+    let warning_s = WarningSettings::default().forward_collision.warning_s;
+    let (still, drifting, crossing) = (across(0.0), across(0.5), across(2.0));
+    assert!(still > Some(2.0) && drifting > Some(2.0), "{still:?} {drifting:?}");
+    assert!(crossing.is_none_or(|left_s| left_s <= 0.5 * warning_s + 0.05), "{crossing:?}");
+    // What moves along with us may.
+    let moves = begins_at(&mut Bench::at_kmh(100.0), 10.0, |left_s| {
+        let threat = threat(ObjectClass::Car, left_s * 10.0, 10.0);
+        Threat { motion: ObjectMotion { left_m: 2.0 * (left_s - 2.0), ..threat.motion }, ..threat }
+    });
+    assert!(moves > Some(1.5), "{moves:?}");
+}
+
+#[test]
+fn nobody_walks_faster_than_people_do() {
+    // Beside the path, and in its middle when we are there.
+    let walking = |class, rate: f32| {
+        begins_at(&mut Bench::at_kmh(36.0), 10.0, |left_s| {
+            let threat = threat(class, left_s * 10.0, 10.0);
+            let left_m = rate * left_s;
+            Threat { motion: ObjectMotion { left_m, in_path: left_m < 0.9, ..threat.motion }, ..threat }
+        })
+    };
+    assert!(walking(ObjectClass::Person, 1.5) > Some(1.5));
+    assert!(walking(ObjectClass::Bicycle, 4.5) > Some(1.0));
+    // Before it is in the path.
+    assert!(walking(ObjectClass::Person, 4.5).is_none_or(|left_s| left_s < 0.3));
+    assert!(walking(ObjectClass::Bicycle, 8.0).is_none_or(|left_s| left_s < 0.2));
+}
+
 #[test]
 fn without_a_model_the_range_finder_alone_warns_and_the_function_says_so() {
     let mut bench = Bench::at_kmh(30.0);

@@ -129,3 +129,39 @@ impl BoxView {
         (face.left > face.right).then_some(face)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::belief::State;
+    use super::*;
+
+    #[test]
+    fn in_a_bend_a_truck_shows_its_side() {
+        let (near, length, width, along) = (40.0, 12.0, 2.5, 0.1);
+        // Its ends as slopes: it lies a metre to the left, and points further to the left.
+        let end = |ahead: f64, middle: f64| ((middle + width / 2.0) / ahead, (middle - width / 2.0) / ahead);
+        let rear = end(near, 1.0);
+        let front = end(near + length, 1.0 + along * length);
+        let seen = BoxView {
+            left: rear.0.max(front.0),
+            right: rear.1.min(front.1),
+            top: -0.05,
+            bottom: 0.03,
+            is_wide: true,
+            cut_left: false,
+            cut_right: false,
+            is_tall: true,
+            is_standing: true,
+            edge_sigma: 1e-3,
+            nod_sigma: 1e-3,
+        };
+        let belief = Belief::new(State::from([libm::log(near), 0.0, 0.0, libm::log(width), 1.0, 0.0]), State::zeros());
+        let wide = |face: Option<Face>| face.and_then(|face| face.width()).unwrap_or_default();
+        let face = seen.face(&belief, length, along).expect("it has a face");
+        assert!((face.left - rear.0).abs() < 1e-3 && (face.right - rear.1).abs() < 1e-3, "{face:?}, not {rear:?}");
+        assert!(face.doubt > 0.0);
+        // As if it stood straight it would be taken for one that is wider, and so for nearer.
+        let straight = wide(seen.face(&belief, length, 0.0));
+        assert!(straight > 1.1 * wide(Some(face)), "{straight}");
+    }
+}

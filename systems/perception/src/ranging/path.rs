@@ -185,6 +185,13 @@ mod tests {
     }
 
     #[test]
+    fn it_leads_where_it_bends_to() {
+        assert!((lane(0.4, 0.0, 0.0).along(30.0)).abs() < 1e-9);
+        assert!((lane(0.0, 0.02, 0.002).along(30.0) - 0.04).abs() < 1e-5, "0.06 by the bend, 0.02 back by the heading");
+        assert_eq!(lane(0.0, 0.0, -0.04).along(90.0), -STEEPEST, "no bend goes on like that");
+    }
+
+    #[test]
     fn a_car_is_in_the_path_when_it_overlaps_the_lane() {
         // (3.5 + 1.8) / 2 - 0.3 = 2.35, and 0.2 more to get out again.
         for (offset, was, is) in [(2.3, false, true), (2.4, false, false), (-2.3, false, true), (2.5, true, true)] {

@@ -318,19 +318,43 @@ mod tests {
         assert_eq!(slope((0..9).map(|_| (at(1), 0.0))), None, "all at once");
     }
 
+    fn sight(seq: u64, left_m: f32) -> Sight {
+        Sight {
+            frame: StableId::new(StreamId(1), seq),
+            at: Mono::from_nanos(seq * 100_000_000),
+            speed_mps: None,
+            left_m,
+            in_path: true,
+            off_path_m: Some([left_m, left_m]),
+            votes: [Vote::default(); 3],
+        }
+    }
+
+    #[test]
+    fn a_walk_goes_on_and_a_jump_does_not() {
+        let watched = |left: &dyn Fn(u64) -> f32| {
+            let mut watch = Watch::default();
+            (0..12).for_each(|seq| watch.see(sight(seq, left(seq))));
+            watch
+        };
+        let walk = watched(&|seq| 4.0 - 0.15 * seq as f32);
+        let (rate, error) = walk.sideways(1.0).expect("a walk");
+        assert!((rate + 1.5).abs() < 1e-3 && error < 1e-3, "{rate} {error}");
+        let (rate, _) = walk.across(1.0).expect("a line");
+        assert!((rate + 1.5).abs() < 1e-3, "{rate}");
+        // Taken for somebody else from one look to the next: on the whole as fast, and in neither half.
+        let jump = watched(&|seq| if seq < 7 { 4.0 } else { 2.5 });
+        assert_eq!(jump.sideways(1.0), None);
+        assert!(jump.across(1.0).expect("a slope").0 < -1.0);
+        let turns = watched(&|seq| (seq as f32 - 7.0).abs() * 0.15);
+        assert_eq!(turns.sideways(1.0), None, "there and back");
+    }
+
     #[test]
     fn two_of_three_agree_or_one_plainly_that_is_not_the_first() {
         let mut watch = Watch::default();
         let mut see = |seq, word| {
-            watch.see(Sight {
-                frame: StableId::new(StreamId(1), seq),
-                at: Mono::from_nanos(seq * 100_000_000),
-                speed_mps: None,
-                left_m: 0.0,
-                in_path: true,
-                off_path_m: None,
-                votes: [Vote::default(); 3],
-            });
+            watch.see(Sight { off_path_m: None, ..sight(seq, 0.0) });
             watch.vote(Ballot::Collision, Vote { caution: word, warning: Word::No });
             watch.agreed(Ballot::Collision)
         };
