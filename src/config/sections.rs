@@ -51,7 +51,7 @@ impl Default for Supervisor {
 pub struct Tick {
     /// Milliseconds from deadline to deadline.
     pub period_ms: u32,
-    /// Least milliseconds between two ticks, when input wakes the loop before its deadline.
+    /// Least milliseconds between two ticks, on the average, when input wakes the loop before its deadline.
     pub min_gap_ms: u32,
 }
 

@@ -7,6 +7,7 @@
 mod channel;
 mod date;
 mod live;
+mod pace;
 mod parking;
 
 use bevy_app::{App, Plugin};

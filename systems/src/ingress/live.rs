@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use waywarden_components::prelude::*;
 
 use super::channel::Inlet;
+use super::pace::Pace;
 use super::parking::{PARKED_PERIOD, Parking};
 use super::{Incoming, Source};
 use crate::clock::{boottime, to_wait};
@@ -36,7 +37,7 @@ pub fn wake() -> (Wake, Receiver<()>) {
 pub struct LiveSettings {
     /// Time from deadline to deadline.
     pub period: Duration,
-    /// Least time between two ticks, so that bursts of input share one.
+    /// Least time between two ticks, on the average: three may follow each other at once.
     pub min_gap: Duration,
     /// A new segment starts after this time; never, if nothing is recorded.
     pub segment: Option<Duration>,
@@ -123,6 +124,7 @@ impl Control {
 
 /// The devices and the clock as a source of ticks.
 pub struct LiveSource {
+    pace: Pace,
     settings: LiveSettings,
     inlets: Vec<Inlet>,
     wake: Receiver<()>,
@@ -152,6 +154,7 @@ impl LiveSource {
     ) -> Self {
         let now = boottime();
         Self {
+            pace: Pace::new(settings.min_gap),
             settings,
             inlets,
             wake,
@@ -225,7 +228,8 @@ impl Source for LiveSource {
         }
         // It may have been parked when the deadline was set.
         self.deadline = self.deadline.min(self.now + self.settings.period);
-        let earliest = self.now + self.settings.min_gap;
+        self.pace.tick(self.now);
+        let earliest = self.pace.earliest();
         loop {
             let now = boottime();
             if now >= self.deadline {
