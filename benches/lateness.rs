@@ -1,7 +1,8 @@
 //! How late ticks are while both models keep every core busy, beside a bare timer thread at the same time.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -16,13 +17,15 @@ use crate::report::{Outcome, Report, check, median, quick, timed};
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// A run with every core busy, and a timer beside it.
-struct Busy {
+pub struct Busy {
     /// What the run says of how late its ticks were.
-    tick: Value,
+    pub tick: Value,
+    /// How late the timer was, in milliseconds, in order.
+    pub late: Vec<f64>,
+    /// Ticks that were not recorded.
+    pub lost_ticks: u64,
     counts: Value,
     deadlines: u64,
-    /// How late the timer was, in milliseconds, in order.
-    late: Vec<f64>,
     wall: f64,
 }
 
@@ -31,7 +34,7 @@ pub fn run() -> Outcome {
     let seconds = if quick() { 1 } else { 20 };
     let cores = thread::available_parallelism()?.get();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let Busy { tick, counts, deadlines, late, wall } = busy(seconds, cores, "")?;
+    let Busy { tick, counts, deadlines, late, wall, .. } = busy(seconds, cores, "")?;
     let timer = |share: f64| late.get((late.len() as f64 * share) as usize).copied().unwrap_or_default();
     let mut report = Report::new(
         "lateness",
@@ -81,10 +84,20 @@ fn ms(tick: &Value, name: &str) -> f64 {
 
 /// Runs both models on every core, with more lines for the config.
 fn busy(seconds: u64, cores: usize, more: &str) -> Result<Busy, Box<dyn Error>> {
+    busy_beside(seconds, cores, more, |_| Ok(()))
+}
+
+/// The same, with something done beside it that is told where the run writes its log.
+pub fn busy_beside(
+    seconds: u64,
+    cores: usize,
+    more: &str,
+    meanwhile: impl FnOnce(&Path) -> Result<(), String> + Send,
+) -> Result<Busy, Box<dyn Error>> {
     let models =
         std::env::var_os("WAYWARDEN_DATA").map(PathBuf::from).unwrap_or_else(|| "../shared".into()).join("models");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let config = folder.path().join("busy.toml");
+    let (config, log) = (folder.path().join("busy.toml"), folder.path().join("log.txt"));
     // As many job threads as cores, and more frames than they can take.
     std::fs::write(
         &config,
@@ -94,18 +107,25 @@ fn busy(seconds: u64, cores: usize, more: &str) -> Result<Busy, Box<dyn Error>> 
     )?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_waywarden"));
     command.args(["run", "--simulate", "--json", "--duration", &seconds.to_string(), "--config"]).arg(&config);
-    command.arg("--record").arg(folder.path().join("sessions")).arg("--models").arg(&models);
-    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (run, wall) = timed(|| beside(run));
+    command.arg("--record").arg(folder.path().join("sessions")).arg("--models").arg(&models).args(["--log", "info"]);
+    let run = command.stdout(Stdio::piped()).stderr(File::create(&log)?).spawn()?;
+    let ((run, done), wall) = timed(|| {
+        thread::scope(|scope| {
+            let done = scope.spawn(|| meanwhile(&log));
+            (beside(run), done.join().unwrap_or_else(|_| Err("it panicked".to_owned())))
+        })
+    });
     let (output, mut late) = run?;
     let text = String::from_utf8_lossy(&output.stdout);
-    check(output.status.success(), format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    check(output.status.success(), format!("{command:?}: {}", std::fs::read_to_string(&log)?))?;
+    done?;
     let said: Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
     let tick = said["stages"]["lateness"].clone();
     let deadlines = tick["n"].as_u64().unwrap_or_default();
     check(deadlines + 2 >= 100 * seconds, format!("{deadlines} deadlines counted in {seconds} s"))?;
     late.sort_unstable_by(f64::total_cmp);
-    Ok(Busy { tick, counts: said["counts"].clone(), deadlines, late, wall })
+    let lost_ticks = said["lost_ticks"].as_u64().ok_or("it does not say what was lost")?;
+    Ok(Busy { tick, counts: said["counts"].clone(), deadlines, late, lost_ticks, wall })
 }
 
 /// Waits for the run, with a timer beside it: how late that was, in milliseconds.

@@ -6,6 +6,8 @@
 #[path = "../tests/support/broker.rs"]
 mod broker;
 mod cameras;
+#[path = "../tests/support/client.rs"]
+mod client;
 mod curves;
 mod floor;
 mod gate;
@@ -22,7 +24,13 @@ mod replay;
 mod report;
 mod session;
 mod tick;
+#[path = "../tests/support/udp_proxy.rs"]
+mod udp_proxy;
+#[cfg(feature = "webrtc")]
+mod viewer;
 mod warning;
+#[cfg(feature = "webrtc")]
+mod watching;
 
 use report::Outcome;
 use waywarden::pools::{self, Pools};
@@ -30,7 +38,7 @@ use waywarden::pools::{self, Pools};
 type Bench = fn() -> Outcome;
 
 /// All benches, in the order in which they are run.
-const BENCHES: [(&str, Bench); 15] = [
+const BENCHES: &[(&str, Bench)] = &[
     ("replay", replay::run),
     ("tick", tick::run),
     ("parallel", parallel::run),
@@ -46,6 +54,8 @@ const BENCHES: [(&str, Bench); 15] = [
     ("parked", parked::run),
     ("import", import::run),
     ("curves", curves::run),
+    #[cfg(feature = "webrtc")]
+    ("watching", watching::run),
 ];
 
 fn main() -> Outcome {

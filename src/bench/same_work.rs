@@ -10,8 +10,9 @@ use bevy_ecs::prelude::*;
 use bevy_tasks::ComputeTaskPool;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use fast_image_resize::images::{Image as Target, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp, compressed_buf_len};
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::buffers::Buffers;
@@ -183,11 +184,13 @@ fn keep(free: &Mutex<Vec<Vec<u8>>>, pixels: Vec<u8>) {
 
 /// Two by two pixels around each point that a pixel of the small picture stands for, weighted: what OpenCV calls linear.
 fn squeeze(pixels: &[u8], width: u32, height: u32) -> Option<Vec<u8>> {
-    let whole = ImageRef::new(width, height, pixels, PixelType::U8x3).ok()?;
-    let mut small = Target::new(SIDE, SIDE, PixelType::U8x3);
+    let whole = TypedImageRef::<U8x3>::from_buffer(width, height, pixels).ok()?;
+    let mut small = vec![0; 3 * SIDE as usize * SIDE as usize];
+    let mut to = TypedImage::<U8x3>::from_buffer(SIDE, SIDE, &mut small).ok()?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
-    RESIZER.with_borrow_mut(|resizer| resizer.resize(&whole, &mut small, &options)).ok()?;
-    Some(small.into_vec())
+    RESIZER.with_borrow_mut(|resizer| resizer.resize_typed(&whole, &mut to, &options)).ok()?;
+    drop(to);
+    Some(small)
 }
 
 /// Decodes the pictures of this tick side by side, compares each with the one before it, and has it encoded.

@@ -6,8 +6,9 @@ use embedded_graphics::Pixel;
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use waywarden_components::prelude::*;
 use waywarden_systems::camera::jpeg::RgbPicture;
 
@@ -49,10 +50,10 @@ impl Canvas {
             return;
         }
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        let from = ImageRef::new(picture.width, picture.height, &picture.data, PixelType::U8x3);
-        let to = Image::from_slice_u8(self.width, self.height, &mut self.data, PixelType::U8x3);
+        let from = TypedImageRef::<U8x3>::from_buffer(picture.width, picture.height, &picture.data);
+        let to = TypedImage::<U8x3>::from_buffer(self.width, self.height, &mut self.data);
         let done = match (from, to) {
-            (Ok(from), Ok(mut to)) => self.resizer.resize(&from, &mut to, &options).is_ok(),
+            (Ok(from), Ok(mut to)) => self.resizer.resize_typed(&from, &mut to, &options).is_ok(),
             _ => false,
         };
         if !done {

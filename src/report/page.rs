@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use flate2::read::DeflateDecoder;
 use serde_json::{Value, json};
 use waywarden_components::prelude::*;
 
@@ -26,7 +27,7 @@ pub fn write(gathered: &Gathered, facts: &Facts, replayed: Option<&Replayed>, ou
         let Some((name, after)) = after.split_once("}}") else { break };
         match name {
             "title" => out.write_all(text(&facts.session).as_bytes())?,
-            "library" => out.write_all(library(&plotly::Plot::offline_js_sources()).as_bytes())?,
+            "library" => drop(io::copy(&mut library(), out)?),
             // In a script element only a closing tag has a meaning.
             "data" => out.write_all(data.replace('<', "\\u003c").as_bytes())?,
             _ => {}
@@ -36,10 +37,9 @@ pub fn write(gathered: &Gathered, facts: &Facts, replayed: Option<&Replayed>, ou
     out.write_all(rest.as_bytes())
 }
 
-/// plotly.js alone: what sets mathematical formulas comes with it, is as large, and is not needed.
-fn library(sources: &str) -> &str {
-    const END: &str = "</script>";
-    sources.find(END).map_or(sources, |end| &sources[..end + END.len()])
+/// The element with plotly.js, as the build packed it.
+fn library() -> impl io::Read {
+    DeflateDecoder::new(&include_bytes!(concat!(env!("OUT_DIR"), "/plotly.js.deflate"))[..])
 }
 
 /// Text in HTML.
@@ -93,8 +93,7 @@ mod tests {
 
     #[test]
     fn the_library_is_plotly_alone_and_complete() {
-        let sources = plotly::Plot::offline_js_sources();
-        let library = library(&sources);
+        let library = io::read_to_string(library()).unwrap();
         assert!(library.starts_with("<script") && library.contains("plotly.js v3"));
         assert_eq!(library.matches("</script>").count(), 1);
         assert!((3_000_000..6_000_000).contains(&library.len()), "{}", library.len());

@@ -1,7 +1,8 @@
 //! From a frame to a network's input: resized, padded, ordered and scaled as the network was trained.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::camera::jpeg::RgbPicture;
@@ -136,11 +137,14 @@ pub fn prepare(picture: &RgbPicture, spec: &InputSpec) -> Result<(Vec<f32>, Plac
         return Err(bad_picture());
     }
     let place = Placement::of(width, height, spec);
-    let source = ImageRef::new(width, height, data, PixelType::U8x3).map_err(|_| bad_picture())?;
-    let mut resized = Image::new(place.width, place.height, PixelType::U8x3);
+    // By its type, so that the program holds no code for the others.
+    let source = TypedImageRef::<U8x3>::from_buffer(width, height, data).map_err(|_| bad_picture())?;
+    let mut resized = vec![0; 3 * place.width as usize * place.height as usize];
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut resized, &options).map_err(|_| bad_picture())?;
-    Ok((planes(resized.buffer(), &place, spec), place))
+    let mut to = TypedImage::<U8x3>::from_buffer(place.width, place.height, &mut resized).map_err(|_| bad_picture())?;
+    Resizer::new().resize_typed(&source, &mut to, &options).map_err(|_| bad_picture())?;
+    drop(to);
+    Ok((planes(&resized, &place, spec), place))
 }
 
 /// Lays resized pixels into padded planes.
