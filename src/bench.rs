@@ -64,6 +64,9 @@ const BEFORE: Duration = Duration::from_millis(50);
 /// How long devices and broker have to be there.
 const OPENING: Duration = Duration::from_secs(20);
 
+/// Counters when about half of the pictures were done, and how many were.
+type Middle = (Machine, usize);
+
 /// What to run.
 pub struct Plan {
     /// The folder of the session.
@@ -93,7 +96,7 @@ pub fn run(plan: &Plan) -> Result<Value, Failure> {
     let config = config_of(plan, &session, sink.port, &spool.path().display().to_string());
     let mut bench = Bench::build(plan, &config, &session)?;
     bench.start(plan)?;
-    let (before, after) = bench.drive(&sink)?;
+    let (before, middle, after) = bench.drive(&sink)?;
     let Bench { app, stages, told, uplink, supervisor, begin, network, .. } = bench;
     for name in supervisor.map(|supervisor| supervisor.stop(PATIENCE)).unwrap_or_default() {
         tracing::warn!("{name}: its thread does not come back and is left behind");
@@ -105,8 +108,19 @@ pub fn run(plan: &Plan) -> Result<Value, Failure> {
     });
     drop(network);
     let arrived = sink.stop()?;
-    let ended =
-        Ended { plan, session: &session, stages: &stages, told: &told, begin, before, after, arrived, lost, load };
+    let ended = Ended {
+        plan,
+        session: &session,
+        stages: &stages,
+        told: &told,
+        begin,
+        before,
+        middle,
+        after,
+        arrived,
+        lost,
+        load,
+    };
     let (value, details) = ended.value(app.world())?;
     if let Some(path) = &plan.details {
         let mut file = std::fs::File::create(path)?;
@@ -127,6 +141,9 @@ struct Bench {
     waiting: Option<Uplink>,
     uplink: Option<(uplink::RunningUplink, Outbox)>,
     supervisor: Option<Supervisor>,
+    observed: Observed,
+    /// Results of so many pictures are half of all.
+    half: usize,
 }
 
 impl Bench {
@@ -166,7 +183,8 @@ impl Bench {
         };
         let mut app = app::build(config, &streams, parts);
         app.insert_resource(parking);
-        app.add_plugins(ObservePlugin { observed: Observed::new(session, plan, begin.clone(), config) });
+        let observed = Observed::new(session, plan, begin.clone(), config);
+        app.add_plugins(ObservePlugin { observed: observed.clone() });
         if plan.same_work {
             app.add_plugins(SameWorkPlugin { work: SameWork::new(plan, told.clone())? });
         }
@@ -179,7 +197,9 @@ impl Bench {
             app.insert_resource(uplink.outbox().clone());
         }
         let (uplink, waiting) = (None, uplink);
-        Ok(Self { app, stages, control, told, begin, network, tasks, waiting, uplink, supervisor: None })
+        let half = session.frames.len() * plan.cameras.max(1) / 2;
+        let supervisor = None;
+        Ok(Self { app, stages, control, told, begin, network, tasks, waiting, uplink, supervisor, observed, half })
     }
 
     /// Starts devices, link and pools, the latter last, as in a drive.
@@ -198,11 +218,12 @@ impl Bench {
         Ok(())
     }
 
-    /// Ticks until everything has been done; what the computer said before the first picture and behind the last result.
-    fn drive(&mut self, sink: &Sink) -> Result<(Machine, Machine), Failure> {
+    /// Ticks until everything has been done; what the computer said before the first picture, when half of them were done, with how
+    /// many that were, and behind the last result.
+    fn drive(&mut self, sink: &Sink) -> Result<(Machine, Option<Middle>, Machine), Failure> {
         let mut links = self.app.world_mut().query::<(&StableId, &Link)>();
         let opened = boottime();
-        let (mut before, mut after, mut done_at) = (None, None, None);
+        let (mut before, mut middle, mut after, mut done_at) = (None, None, None, None);
         while drive::tick(&mut self.app)? {
             let now = boottime();
             let world = self.app.world();
@@ -223,6 +244,9 @@ impl Bench {
                     self.stages.forget();
                     before = Some(Machine::now(sink.id()));
                 }
+                (Some(_), true) if middle.is_none() && self.observed.seen().gates.len() >= self.half => {
+                    middle = Some((Machine::now(sink.id()), self.observed.seen().gates.len()));
+                }
                 (Some(_), true) if ended && self.told.idle() => {
                     let since = *done_at.get_or_insert(now);
                     if after.is_none() && (self.delivered() || now.since(since) > PATIENCE) {
@@ -233,7 +257,9 @@ impl Bench {
                 _ => {}
             }
         }
-        before.zip(after).ok_or_else(|| Failure::running("the bench ended before its session did"))
+        let (before, after) =
+            before.zip(after).ok_or_else(|| Failure::running("the bench ended before its session did"))?;
+        Ok((before, middle, after))
     }
 
     /// Whether the broker has everything.

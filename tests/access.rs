@@ -377,9 +377,9 @@ fn a_renewed_certificate_is_shown_without_a_restart() {
     };
     assert_eq!((status(&old), status(&new)), (Some((200, true)), None));
     write(&new);
-    let began = waywarden_systems::clock::boottime();
+    let began = boottime();
     while status(&new).is_none() {
-        assert!(waywarden_systems::clock::boottime().since(began) < PATIENCE, "the old one is still shown");
+        assert!(boottime().since(began) < PATIENCE, "the old one is still shown");
         outcome::pause(Duration::from_millis(100));
     }
     assert_eq!(status(&old), None);

@@ -24,6 +24,8 @@ pub struct Ended<'a> {
     pub begin: Start,
     /// Counters before the first picture.
     pub before: Machine,
+    /// When about half of them were done.
+    pub middle: Option<super::Middle>,
     /// Counters behind the last result.
     pub after: Machine,
     /// When each message of a picture came to the broker.
@@ -94,6 +96,7 @@ impl Ended<'_> {
             "cpu_ms_per_frame": round(each(cpu) * 1e3),
             "cpu_ms_per_frame_without_voice": round(each(cpu - voice) * 1e3),
             "page_faults_per_frame": round(each(faults)),
+            "page_faults_per_frame_second_half": self.settled(done),
             "waits_per_frame": round(switches(|machine| machine.switches.0)),
             "preemptions_per_frame": round(switches(|machine| machine.switches.1)),
             "peak_rss_mb": round(peak), "pss_mb_at_end": round(pss),
@@ -124,6 +127,13 @@ impl Ended<'_> {
             },
         });
         Ok((value, json!({ "gates": seen.gates, "jpegs": jpegs.sizes })))
+    }
+
+    /// Page faults for a picture in the second half of `done`, when all that is kept has grown to its size.
+    fn settled(&self, done: u64) -> Option<f64> {
+        let (middle, before) = self.middle?;
+        let pictures = done.checked_sub(before as u64).filter(|pictures| *pictures > 0)?;
+        Some(round((self.after.faults - middle.faults) as f64 / pictures as f64))
     }
 
     /// Seconds in which somebody was listened to.
