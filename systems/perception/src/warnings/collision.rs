@@ -198,7 +198,8 @@ fn course(settings: &WarningSettings, view: &View, own_mps: f32, threat: &Threat
     let most_mps = ACROSS_MPS + ACROSS_RADPS * gap;
     let still = !may_stand || watch.across(ACROSS_S).is_none_or(|(rate, error)| rate.abs() - 2.0 * error <= most_mps);
     let learnt = m.closing_sigma_mps <= LEARNING_MPS.max(LEARNING_SHARE * closing);
-    let comes = learnt && (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= 0.5);
+    let comes =
+        learnt && (closing >= s.least_closing_mps && nears || lead > 0.0 && closing >= m.closing_sigma_mps.max(0.5));
     // Each look votes by how soon it is reached; whether it is in the path the latest look says by those before.
     let counts = comes && watch.stays_in_path(most_m);
     let sure = !stands || watch.surely_in_path(STANDS_S, most_m);
