@@ -307,3 +307,36 @@ fn what_is_no_offer_is_refused_with_the_right_status() {
     let log = std::fs::read_to_string(run.path().join("stderr.txt")).unwrap();
     assert!(!log.contains("candidate") && !log.contains(TOKEN) && !log.contains("a=fingerprint"), "{log}");
 }
+
+#[test]
+fn who_watches_with_a_token_that_is_taken_away_does_so_no_longer() {
+    // An offer would wait for its connection for a minute.
+    let mut run = Run::start("[webrtc]\noffer_s = 60\n");
+    // TOKEN allows everything, and is a file of its own; here whoever watches has one of those that the first start made.
+    let path = run.path().join(".local/state/waywarden/tokens.toml");
+    let text = run.until("tokens", |_| std::fs::read_to_string(&path).ok());
+    let tokens: toml::Table = toml::from_str(&text).unwrap();
+    let (mine, other) = (tokens["token"][0]["token"].as_str().unwrap(), tokens["token"][1]["token"].as_str().unwrap());
+    for token in [mine, other] {
+        let length = churn::OFFER.len();
+        let head = format!(
+            "POST /whep HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {length}",
+            run.address
+        );
+        assert_eq!(raw(run.address, &head, churn::OFFER.as_bytes()).status, 201);
+    }
+    assert_eq!(run.watchers().len(), 2);
+    std::fs::write(&path, text.replace(mine, "00112233445566778899aabbccddeeff")).unwrap();
+    send(&run.child, Signal::SIGHUP);
+    run.until("only one who watches", |run| (run.watchers().len() == 1).then_some(()));
+    let (_dir, session) = run.finish();
+    let why: Vec<_> = said(&session)
+        .into_iter()
+        .filter_map(|said| match said.event {
+            OperatorEvent::Gone(why) => Some(why),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(why.first().map(String::as_str), Some("its token is no longer good"), "{why:?}");
+}
