@@ -3,8 +3,8 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
@@ -12,6 +12,7 @@ use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecPar
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use waywarden_systems::clock::boottime;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState,
@@ -32,6 +33,8 @@ pub struct Seen {
     pub bytes: AtomicU64,
     /// Packets of sound.
     pub sound: AtomicU64,
+    /// From the moment at which each picture was taken to its last packet, in milliseconds: their times are of this computer's clock.
+    pub late_ms: Mutex<Vec<f64>>,
 }
 
 /// One who watches, as long as this lives.
@@ -74,6 +77,12 @@ impl PeerConnectionEventHandler for Handler {
                 let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
                 if video {
                     seen.pictures.fetch_add(packet.header.marker.into(), Ordering::Relaxed);
+                    if packet.header.marker {
+                        // 90000 a second, of which the lower 32 bits.
+                        let now = (boottime().as_nanos() / 100 * 9 / 1000) as u32;
+                        let late = f64::from(now.wrapping_sub(packet.header.timestamp)) / 90.0;
+                        seen.late_ms.lock().unwrap_or_else(PoisonError::into_inner).push(late);
+                    }
                     seen.bytes.fetch_add(packet.payload.len() as u64, Ordering::Relaxed);
                 } else {
                     seen.sound.fetch_add(1, Ordering::Relaxed);
