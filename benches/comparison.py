@@ -150,9 +150,9 @@ goal("ticks late with both models on every core, p99", above, (1.0, "at most 1 m
 peak = values(RUST, 1.0, "peak_rss_mb")
 goal("peak memory without models", max(peak), (35.0, "at most 35 MB"), shown(peak, " MB", 1))
 faults, whole = values(RUST, 1.0, "page_faults_per_frame_second_half"), values(RUST, 1.0, "page_faults_per_frame")
-python = values(PYTHON, 1.0, "page_faults_per_frame")
+there = values(PYTHON, 1.0, "page_faults_per_frame")
 goal("page faults for a picture, once it has begun", median(faults), (0.1, "at most 0.1"),
-     f"{shown(faults, '')} in the second half; with its beginning {shown(whole, '')}, Python {shown(python, '')}")
+     f"{shown(faults, '')} in the second half; with its beginning {shown(whole, '')}, Python {shown(there, '')}")
 parked = benches.get("parked", {}).get("cpu")
 goal("CPU of a parked vehicle", parked, (0.01, "at most 1 % of one core"), "" if parked is None else f"{parked:.2%}")
 curves = benches.get("curves", {})
