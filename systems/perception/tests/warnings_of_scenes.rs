@@ -127,20 +127,19 @@ fn people_are_warned_of_at_low_speed_and_headway_after_two_seconds() {
     assert_eq!(begun.map(|b| b.2), Some(AlertLevel::Notice));
 }
 
-/// The time to collision at which the first warning begins, driving towards something that is `make` of the seconds left.
+/// The time to collision at which the first warning begins, driving towards what `make` gives for the seconds left.
 fn begins_at(bench: &mut Bench, closing: f32, make: impl Fn(f32) -> Threat) -> Option<f32> {
     // Straight on.
     bench.ego.yaw_rate_radps = Some(0.0);
-    let seen = std::cell::Cell::new(f32::MAX);
     for _ in 0..20 {
         bench.step(&[], None);
     }
     let mut gap = 80.0;
     while gap > 0.0 {
         gap -= closing * 0.1;
-        seen.set(gap / closing);
-        if bench.step(&[make(gap / closing)], None).iter().any(|c| matches!(c, AlertChange::Start { .. })) {
-            return Some(seen.get());
+        let left_s = gap / closing;
+        if bench.step(&[make(left_s)], None).iter().any(|c| matches!(c, AlertChange::Start { .. })) {
+            return Some(left_s);
         }
     }
     None
