@@ -54,7 +54,7 @@ impl Video {
         Ok(Self {
             path: path.into(),
             probe,
-            process: decode(path)?,
+            process: decode(path, probe.colours)?,
             encoder,
             planes: Vec::new(),
             size: None,
@@ -265,6 +265,32 @@ mod tests {
             let off: u64 = picture.pixels.iter().zip(truth).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
             let mean = off as f64 / truth.len() as f64;
             assert!(mean < 4.0, "frame {n}: {mean}");
+        }
+    }
+
+    #[test]
+    fn colours_of_every_matrix_and_range_come_out_as_they_are() {
+        for (pixels, matrix, range) in [
+            ("yuv420p", "bt709", "tv"),
+            ("yuv420p", "bt709", "pc"),
+            ("yuv422p", "smpte170m", "tv"),
+            ("yuvj420p", "bt470bg", "pc"),
+            ("yuv420p10le", "bt709", "tv"),
+        ] {
+            let filter = format!("scale=out_color_matrix={matrix}:out_range={range},format={pixels}");
+            let source = ["-f", "lavfi", "-i", "smptehdbars=s=320x240:d=0.1"];
+            let tags = ["-vf", &filter, "-colorspace", matrix, "-color_range", range, "-c:v", "ffv1"];
+            let Some((folder, path)) = make("clip.mkv", &[source.as_slice(), &tags].concat()) else { return };
+            let is_quick = probe(&path).unwrap().colours.is_some();
+            assert_eq!(is_quick, pixels != "yuv420p10le", "{pixels} {matrix} {range}");
+            let picture = rgb(&read(&path).unwrap().0[0]);
+            let mut command = Command::new("ffmpeg");
+            command.args(["-nostdin", "-v", "error", "-i", "clip.mkv", "-sws_flags", "accurate_rnd+full_chroma_int"]);
+            command.args(["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]).current_dir(folder.path());
+            let truth = command.output().unwrap().stdout;
+            let off: u64 = picture.pixels.iter().zip(&truth).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            let mean = off as f64 / truth.len() as f64;
+            assert!(truth.len() == picture.pixels.len() && mean < 2.0, "{pixels} {matrix} {range}: {mean}");
         }
     }
 
