@@ -53,7 +53,7 @@ fn app(steps: Steps, add: impl FnOnce(&mut App)) -> App {
     app.insert_resource(steps).init_resource::<Left>().init_resource::<Right>();
     add(&mut app);
     // Sense runs where something has come in, on several threads where that is work for them.
-    app.insert_resource(Activity { inputs: 2, works: 2 });
+    app.insert_resource(Activity { inputs: 2, for_several: true });
     app.finish();
     app.cleanup();
     app

@@ -35,7 +35,7 @@ fn two_systems_run_at_once() {
     app.finish();
     app.cleanup();
     // A tick with work for two.
-    *app.world_mut().resource_mut::<Activity>() = Activity { inputs: 2, works: 2 };
+    *app.world_mut().resource_mut::<Activity>() = Activity { inputs: 2, for_several: true };
     app.world_mut().run_schedule(Sense);
     assert_eq!(MOST.load(Ordering::SeqCst), 2, "no two systems were inside at the same time");
 }

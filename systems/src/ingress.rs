@@ -109,10 +109,17 @@ pub fn drain(world: &mut World) {
     for input in &incoming.inputs {
         admit(world, input);
     }
-    let is_work = |input: &&Input| matches!(input.payload, Payload::Frame(_) | Payload::Audio(_));
-    let works = incoming.inputs.iter().filter(is_work).count();
-    *world.resource_mut::<Activity>() = Activity { inputs: incoming.inputs.len(), works };
+    *world.resource_mut::<Activity>() = activity(&incoming.inputs);
     world.resource_mut::<Passed>().0 = Some(incoming);
+}
+
+/// What came in, as far as it says whether another thread is worth waking. Pictures or chunks of one stream go through one
+/// system, one after the other, so they are work for one.
+fn activity(inputs: &[Input]) -> Activity {
+    let is_work = |input: &&Input| matches!(input.payload, Payload::Frame(_) | Payload::Audio(_));
+    let mut streams = inputs.iter().filter(is_work).map(|input| input.stream);
+    let first = streams.next();
+    Activity { inputs: inputs.len(), for_several: streams.any(|stream| Some(stream) != first) }
 }
 
 /// Puts one input into the world.

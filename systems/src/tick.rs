@@ -31,8 +31,8 @@ pub struct Tick;
 pub struct Activity {
     /// Inputs of this tick.
     pub inputs: usize,
-    /// Of them, pictures and pieces of sound: each is work for a thread.
-    pub works: usize,
+    /// Whether pictures or pieces of sound of more than one stream are among them: each stream is work for a thread.
+    pub for_several: bool,
 }
 
 /// Wires the phases and says how they are run.

@@ -33,7 +33,7 @@ impl SystemExecutor for ByWork {
         skip_systems: Option<&FixedBitSet>,
         error_handler: fn(BevyError, ErrorContext),
     ) {
-        if world.get_resource::<Activity>().is_none_or(|activity| activity.works > 1) {
+        if world.get_resource::<Activity>().is_none_or(|activity| activity.for_several) {
             self.several.run(schedule, world, skip_systems, error_handler);
         } else {
             self.alone.run(schedule, world, skip_systems, error_handler);

@@ -365,11 +365,16 @@ impl Hub {
 
     /// Waits until there is no session of this name.
     pub async fn gone(&self, id: &str) {
+        self.until(|inside| !inside.entries.values().any(|entry| entry.id == id)).await;
+    }
+
+    /// Comes back when the sessions are as `is_so` wants them.
+    async fn until(&self, is_so: impl Fn(&Inside) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
             // Told of what changes from here on, also before it is waited for.
             changed.as_mut().enable();
-            if !self.inside().entries.values().any(|entry| entry.id == id) {
+            if is_so(&self.inside()) {
                 break;
             }
             changed.await;
@@ -385,15 +390,7 @@ impl Hub {
         for command in commands {
             let _ = command.try_send(Command::Close("the vehicle's program ends".to_owned()));
         }
-        let gone = async {
-            loop {
-                let changed = self.0.changed.notified();
-                if self.inside().entries.is_empty() {
-                    break;
-                }
-                changed.await;
-            }
-        };
+        let gone = self.until(|inside| inside.entries.is_empty());
         let _ = self.0.runtime.block_on(async { tokio::time::timeout(Duration::from_millis(300), gone).await });
     }
 
