@@ -253,7 +253,7 @@ impl World {
         self.wanted = ego.speed_kmh / 3.6;
         self.braking = 3.0;
         self.shift.begin(plan.road.lane_middle(ego.lane), 4.0);
-        self.others.stage(&plan.scenario, &plan.road, self.place(), rng);
+        self.others.stage(&plan.scenario, &plan.road, self.place(), true, rng);
     }
 }
 

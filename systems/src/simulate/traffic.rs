@@ -15,6 +15,8 @@ const BRAKING: f64 = 3.0;
 /// Farthest ahead and behind that others are thought of, in metres.
 const AHEAD_M: f64 = 320.0;
 const BEHIND_M: f64 = 90.0;
+/// Who is this far behind our front bumper is beside us.
+const SIDE_M: f64 = 20.0;
 
 /// A way from side to side over time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -205,7 +207,7 @@ impl Others {
     /// Those of the beginning: staged ones, and by chance as many as the road holds.
     pub fn new(scenario: &Scenario, road: &Road, ego: EgoPlace, rng: &mut ChaCha8Rng) -> Self {
         let mut others = Self { all: Vec::new(), next_id: 1 };
-        others.stage(scenario, road, ego, rng);
+        others.stage(scenario, road, ego, false, rng);
         for lane in 1..=road.lanes + road.oncoming {
             let comes = lane > road.lanes;
             let per_km = if comes { scenario.traffic.oncoming_per_km } else { scenario.traffic.per_km };
@@ -218,14 +220,26 @@ impl Others {
         others
     }
 
-    /// Puts everybody with a part where the scenario wants them; those of an earlier round go.
-    pub fn stage(&mut self, scenario: &Scenario, road: &Road, ego: EgoPlace, rng: &mut ChaCha8Rng) {
-        self.all.retain(|other| other.part.is_none());
+    /// Puts everybody with a part where the scenario wants them. When a drive goes on, nobody vanishes or appears before its eyes:
+    /// who is in sight goes on as one of those who are there by chance, and who would stand in sight comes where that ends.
+    pub fn stage(&mut self, scenario: &Scenario, road: &Road, ego: EgoPlace, goes_on: bool, rng: &mut ChaCha8Rng) {
+        let in_sight = |s: f64| goes_on && (ego.s - SIDE_M..ego.s + AHEAD_M).contains(&s);
+        self.all.retain(|other| other.part.is_none() || in_sight(other.s));
+        for other in self.all.iter_mut().filter(|other| !other.is_person()) {
+            other.part = None;
+        }
+        let staged = |ahead: f64| {
+            let s = ego.s + ahead;
+            if in_sight(s) { s + AHEAD_M } else { s }
+        };
+        let mut placed: Vec<(f64, f64)> = Vec::new();
         for (number, car) in scenario.car.iter().enumerate() {
             let comes = car.lane > road.lanes;
             let speed = car.speed_kmh / 3.6 * if comes { -1.0 } else { 1.0 };
-            let at = (ego.s + car.ahead_m, road.lane_middle(car.lane) + car.left_m);
+            let left = road.lane_middle(car.lane) + car.left_m;
             let part = Some(Part::Car { number, next_event: 0 });
+            let at = (staged(car.ahead_m), left);
+            placed.push(at);
             self.add(|id, looks| Other::vehicle(id, car.vehicle, looks, at, speed, part), rng);
         }
         for (number, person) in scenario.pedestrian.iter().enumerate() {
@@ -233,8 +247,12 @@ impl Others {
                 Side::Right => road.paved.0 - 0.6,
                 Side::Left => road.paved.1 + 0.6,
             };
-            let at = (ego.s + person.ahead_m, left);
             let part = Some(Part::Pedestrian { number });
+            if self.all.iter().any(|other| other.part == part) {
+                continue;
+            }
+            let at = (staged(person.ahead_m), left);
+            placed.push(at);
             let somebody = |id, looks| {
                 let height = 1.6 + 0.25 * unit(looks, 9);
                 let class = ObjectClass::Person;
@@ -244,11 +262,9 @@ impl Others {
             self.add(somebody, rng);
         }
         // Whoever is here by chance makes room.
-        let staged: Vec<(f64, f64)> =
-            self.all.iter().filter(|other| other.part.is_some()).map(|other| (other.s, other.left)).collect();
         self.all.retain(|other| {
             let near = |&(s, left): &(f64, f64)| (other.s - s).abs() < 35.0 && (other.left - left).abs() < 2.0;
-            other.part.is_some() || !staged.iter().any(near)
+            other.part.is_some() || !placed.iter().any(near)
         });
     }
 
