@@ -30,7 +30,7 @@ use waywarden_components::prelude::*;
 
 use crate::road_plane::RoadPlane;
 use belief::{Belief, CHANGE, CLOSING, DISTANCE, Evidence, HEIGHT, PITCH, State, WIDTH};
-use box_view::BoxView;
+use box_view::{Bottom, BoxView};
 use modes::Modes;
 use path::{Across, Corridor};
 pub use range::{RangeAlone, RangeAt, RangeFinding, assign_range};
@@ -113,13 +113,31 @@ struct Known {
     sized: u8,
     /// Sights in a row of which most was too far off to be believed.
     refused: u8,
+    /// How large it looked when that was believed, and when.
+    looked: Option<Looked>,
+    /// Sights in a row that are of something much larger or smaller.
+    jumps: u8,
     sources: MotionSources,
+}
+
+/// How large something looked, as slopes with their standard deviations, where the frame does not cut it off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Looked {
+    at: Mono,
+    wide: Option<(f64, f64)>,
+    tall: Option<(f64, f64)>,
+    bottom: Bottom,
 }
 
 /// Boxes needed to see one grow.
 const GROWING: u8 = 5;
 /// Sights that may be refused before all is begun anew.
 const REFUSALS: u8 = 3;
+/// Sights in a row of something much larger or smaller before all is begun anew: that is somebody else, in front of who was followed
+/// or behind. One alone may be a box that is wrong.
+const JUMPS: u8 = 2;
+/// So many standard deviations are much.
+const MUCH: f64 = 4.0;
 /// From this slope downwards on, the pitch is a small part of where something stands.
 const NEAR_SLOPE: f64 = 0.05;
 /// Standard deviation of the logarithm of the distance, beyond which there is none to speak of.
@@ -163,11 +181,13 @@ impl MotionFilter {
 impl Known {
     /// From a first sight: the distance that size and place on the road say together.
     fn begin(settings: &RangingSettings, sight: &Sight<'_>, view: &BoxView, class: ObjectClass) -> Option<Self> {
-        let size = Size::of(class);
+        let (size, turn) = (Size::of(class), settings.turn(class, sight.speed_mps));
         let height_m = sight.plane.height_m();
         let mut guesses: Vec<(f64, f64)> = Vec::new();
         if let Some((wide, sigma)) = view.width() {
-            guesses.push((libm::log(size.width_m / wide), size.width_spread + size.sway + sigma / wide));
+            let distance_m = size.width_m / wide;
+            let turned = turn.sigma(distance_m);
+            guesses.push((libm::log(distance_m), size.width_spread + size.sway + turned + sigma / wide));
         }
         if let Some((tall, sigma)) = view.height() {
             guesses.push((libm::log(size.height_m / tall), size.height_spread + sigma / tall));
@@ -181,7 +201,8 @@ impl Known {
             return None;
         }
         let (closing, closing_sigma) = settings.first_closing(class, sight.speed_mps);
-        let mean = State::from([sum / weight, closing, 0.0, libm::log(size.width_m), libm::log(size.height_m), 0.0]);
+        let far = sum / weight;
+        let mean = State::from([far, closing, 0.0, libm::log(size.width_m), libm::log(size.height_m), 0.0, 0.0]);
         let sigma = State::from([
             1.5,
             closing_sigma,
@@ -189,6 +210,7 @@ impl Known {
             size.width_spread,
             size.height_spread,
             sight.pitch_sigma_rad,
+            turn.sigma(libm::exp(far)),
         ]);
         let corridor = settings.corridor(sight);
         let mut known = Self {
@@ -201,6 +223,8 @@ impl Known {
             pitch_sigma_rad: sight.pitch_sigma_rad,
             sized: 0,
             refused: 0,
+            looked: None,
+            jumps: 0,
             sources: MotionSources::default(),
         };
         known.look(settings, sight, view, class, f64::INFINITY);
@@ -230,6 +254,11 @@ impl Known {
         if before != class {
             self.take_for(class);
         }
+        if self.has_jumped(settings, sight, view) {
+            self.jumps = self.jumps.saturating_add(1);
+            self.sources = MotionSources::default();
+            return (self.jumps < JUMPS).then_some(self);
+        }
         let (taken, refused) = self.look(settings, sight, view, class, settings.gate);
         self.refused = if refused > taken { self.refused.saturating_add(1) } else { 0 };
         let corridor = settings.corridor(sight);
@@ -237,6 +266,38 @@ impl Known {
         self.across.learn(offset_m, variance, &corridor);
         self.across.judge(settings, &corridor, self.modes.belief().width_m());
         (self.refused < REFUSALS && self.is_sound()).then_some(self)
+    }
+
+    /// Whether it is much larger or smaller than it was, and more so than what comes or goes becomes: both ways, or by where its
+    /// bottom is.
+    fn has_jumped(&mut self, settings: &RangingSettings, sight: &Sight<'_>, view: &BoxView) -> bool {
+        let now = Looked { at: sight.at, wide: view.width(), tall: view.height(), bottom: view.bottom() };
+        let Some(before) = self.looked.filter(|before| before.at < now.at) else {
+            self.looked = Some(now);
+            return false;
+        };
+        let (belief, dt) = (self.modes.belief(), sight.at.since(before.at).as_secs_f64());
+        let nearer = |mps: f64| mps * dt / belief.distance_m();
+        let grows = libm::log1p(nearer(belief.get(CLOSING)).max(-0.9));
+        let unsure = nearer(belief.sigma(CLOSING) + settings.braking_mps2 * dt);
+        // By how many standard deviations it grew more than it should have.
+        let off = |before: (f64, f64), now: (f64, f64)| {
+            let sigma = libm::hypot(before.1 / before.0, now.1 / now.0);
+            (libm::log(now.0 / before.0) - grows) / libm::hypot(sigma, unsure)
+        };
+        let pair = |before: Option<(f64, f64)>, now: Option<(f64, f64)>| Some(off(before?, now?));
+        let sizes = [pair(before.wide, now.wide), pair(before.tall, now.tall)];
+        let bottom = before.bottom.near().zip(now.bottom.near()).map(|(before, now)| off(before, now));
+        // Where the frame cuts it off it is at least as low.
+        let (may_grow, may_shrink) = (!before.bottom.is_cut, !now.bottom.is_cut);
+        let tells = bottom.is_some() || sizes.iter().all(Option::is_some);
+        let mut offs = sizes.into_iter().chain([bottom]).flatten();
+        let (grew, shrank) = (offs.clone().all(|off| off > MUCH), offs.all(|off| off < -MUCH));
+        let has_jumped = tells && (may_grow && grew || may_shrink && shrank);
+        if !has_jumped {
+            (self.looked, self.jumps) = (Some(now), 0);
+        }
+        has_jumped
     }
 
     /// The same after some time in which it was not seen.
@@ -290,25 +351,25 @@ impl Known {
             if down > NEAR_SLOPE && down - pitch > down / 2.0 {
                 // As a logarithm it depends on the state linearly, however unsure the distance still is.
                 let below = down - pitch;
-                let row = State::from([-1.0, 0.0, 0.0, 0.0, 0.0, 1.0 / below]);
+                let row = State::from([-1.0, 0.0, 0.0, 0.0, 0.0, 1.0 / below, 0.0]);
                 let residual = libm::log(below / height_m) + belief.get(DISTANCE);
                 Some((Evidence { row, residual, variance: sigma * sigma / (below * below) }, 1.0 / below))
             } else {
                 let expected = height_m / belief.distance_m();
-                let row = State::from([-expected, 0.0, 0.0, 0.0, 0.0, 1.0]);
+                let row = State::from([-expected, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
                 Some((Evidence { row, residual: down - expected - pitch, variance: sigma * sigma }, 1.0))
             }
         };
         let tall = |belief: &Belief| {
             let (tall, sigma) = view.height()?;
-            let row = State::from([-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+            let row = State::from([-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
             let residual = libm::log(tall) - belief.get(HEIGHT) + belief.get(DISTANCE);
             Some((Evidence { row, residual, variance: sigma * sigma / (tall * tall) }, 1.0 / tall))
         };
         let wide = |belief: &Belief| {
             let face = view.face(belief, size.length_m, corridor.along(belief.distance_m() - bumper_m))?;
             let (wide, sigma) = (face.width()?, view.edge_sigma * std::f64::consts::SQRT_2 + face.doubt);
-            let row = State::from([-1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+            let row = State::from([-1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
             let residual = libm::log(wide) - belief.get(WIDTH) + belief.get(DISTANCE);
             Some(Evidence { row, residual, variance: sigma * sigma / (wide * wide) + size.sway * size.sway })
         };
@@ -316,7 +377,7 @@ impl Known {
             let range = sight.range.filter(RangeAt::is_sound)?;
             let after = range.at.as_secs_f64() - sight.at.as_secs_f64();
             let distance = belief.distance_m();
-            let row = State::from([distance, -after, -after * after / 2.0, 0.0, 0.0, 0.0]);
+            let row = State::from([distance, -after, -after * after / 2.0, 0.0, 0.0, 0.0, 0.0]);
             let gone = belief.get(CLOSING) * after + belief.get(CHANGE) * after * after / 2.0;
             let residual = range.distance_m - (distance - bumper_m - gone);
             let variance = settings.range_sigma_m * settings.range_sigma_m + after * after * 0.25;

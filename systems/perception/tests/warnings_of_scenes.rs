@@ -168,6 +168,34 @@ fn what_stands_does_not_move_across_the_road() {
 }
 
 #[test]
+fn braking_is_believed_of_what_surely_comes_nearer() {
+    // A second in which the speed of the vehicle ahead falls by 6 m/s: from going away to coming nearer.
+    let told = |sigma: f32| {
+        let mut bench = Bench::at_kmh(80.0);
+        for _ in 0..20 {
+            bench.step(&[], None);
+        }
+        (0..10u8).find_map(|look| {
+            let closing = -2.5 + 0.6 * f32::from(look);
+            let mut ahead = threat(ObjectClass::Car, 5.0, closing);
+            ahead.motion.closing_sigma_mps = sigma;
+            let is_told = bench.step(&[ahead], None).iter().any(|change| match change {
+                AlertChange::Start { alert, .. } => {
+                    assert!(alert.text.contains("which brakes"), "{}", alert.text);
+                    alert.kind == AlertKind::ForwardCollision
+                }
+                _ => false,
+            });
+            is_told.then_some(closing)
+        })
+    };
+    let (sure, unsure) = (told(0.1), told(1.2));
+    assert!(sure.is_some_and(|closing| closing < 1.2), "{sure:?}");
+    // The same course, but how fast it comes nearer is still being learnt: that of one who has just cut in.
+    assert!(unsure.is_none_or(|closing| closing >= 1.2), "{unsure:?}");
+}
+
+#[test]
 fn nobody_walks_faster_than_people_do() {
     // Beside the path, and in its middle when we are there.
     let walking = |class, rate: f32| {

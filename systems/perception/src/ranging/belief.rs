@@ -1,4 +1,5 @@
-//! What is believed of one obstacle along the road: an extended Kalman filter over six numbers.
+//! What is believed of one obstacle along the road: an extended Kalman filter over six numbers and one that is
+//! only allowed for.
 //!
 //! Distance, width and height are kept as logarithms: how wide a box is then depends on the state linearly, and how fast
 //! it grows tells closing speed over distance whatever the width (Lee, "A theory of visual control of braking", 1976;
@@ -9,7 +10,7 @@ use nalgebra::{SMatrix, SVector};
 use serde::{Deserialize, Serialize};
 
 /// Numbers of the state.
-const N: usize = 6;
+const N: usize = 7;
 /// Logarithm of the distance from the lens forward, in metres.
 pub(super) const DISTANCE: usize = 0;
 /// Closing speed in m/s.
@@ -22,6 +23,10 @@ pub(super) const WIDTH: usize = 3;
 pub(super) const HEIGHT: usize = 4;
 /// How much lower in the picture things are than the believed pitch says, as a slope.
 pub(super) const PITCH: usize = 5;
+/// Logarithm of how many times as wide as its end it looks, because it is turned and shows its side. It is not learnt, since nothing
+/// tells it from the distance, but what is learnt allows for it: a considered parameter (Schmidt, "Application of state-space
+/// methods to navigation problems", 1966).
+pub(super) const TURN: usize = 6;
 
 /// Nearest distance from the lens that is thought of, in metres, and farthest.
 const NEAREST_M: f64 = 0.3;
@@ -45,6 +50,28 @@ pub(super) struct Ageing {
     pub pitch_s: f64,
     /// How much width and height change in a second, as a share.
     pub shape: f64,
+    /// How much it may be turned.
+    pub turn: Turn,
+}
+
+/// How unsure it is which way something points, and what that does to its width. Where a bend begins that is not seen yet is not
+/// known, so it is the less sure the farther away it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// How many times as long as wide it is.
+    pub slim: f64,
+    /// Standard deviation of its direction in radians, and of the curvature of the road up to it, a metre.
+    pub angle: f64,
+    pub curvature: f64,
+    /// How long it lasts, in seconds.
+    pub lasting_s: f64,
+}
+
+impl Turn {
+    /// Standard deviation of the logarithm of how much wider it looks at a distance.
+    pub fn sigma(&self, distance_m: f64) -> f64 {
+        libm::log1p(self.slim * libm::hypot(self.angle, self.curvature * distance_m))
+    }
 }
 
 /// A Gaussian over the state.
@@ -111,7 +138,7 @@ impl Belief {
     /// Says that all of it may be larger and further away, or smaller and nearer, than was believed, by this share: that
     /// looks the same.
     pub fn doubt_scale(&mut self, share: f64) {
-        let along = State::from([1.0, self.get(CLOSING), 0.0, 1.0, 1.0, 0.0]) * share;
+        let along = State::from([1.0, self.get(CLOSING), 0.0, 1.0, 1.0, 0.0, 0.0]) * share;
         self.cov += along * along.transpose();
     }
 
@@ -139,6 +166,7 @@ impl Belief {
         self.mean[CLOSING] += settled * dt + more * gain_v;
         self.mean[CHANGE] = settled + more * kept;
         self.mean[PITCH] *= pitch_kept;
+        let turn_kept = libm::exp(-dt / ageing.turn.lasting_s);
 
         let mut by = SMatrix::<f64, N, N>::identity();
         by[(DISTANCE, DISTANCE)] = before / after;
@@ -147,6 +175,7 @@ impl Belief {
         by[(CLOSING, CHANGE)] = gain_v;
         by[(CHANGE, CHANGE)] = kept;
         by[(PITCH, PITCH)] = pitch_kept;
+        by[(TURN, TURN)] = turn_kept;
         self.cov = by * self.cov * by.transpose();
 
         // White noise on the change of the acceleration, summed up over the step.
@@ -167,6 +196,8 @@ impl Belief {
         add(WIDTH, WIDTH, ageing.shape * ageing.shape * dt);
         add(HEIGHT, HEIGHT, ageing.shape * ageing.shape * dt);
         add(PITCH, PITCH, (1.0 - pitch_kept * pitch_kept) * ageing.pitch * ageing.pitch);
+        let turn = ageing.turn.sigma(after);
+        add(TURN, TURN, (1.0 - turn_kept * turn_kept) * turn * turn);
     }
 
     /// How many standard deviations a measurement is away from what was expected.
@@ -179,11 +210,14 @@ impl Belief {
     pub fn learn(&mut self, evidence: &Evidence) -> f64 {
         let with = self.cov * evidence.row;
         let variance = evidence.row.dot(&with) + evidence.variance;
+        let mut gain = with / variance;
+        gain[TURN] = 0.0;
         if !(variance > 0.0 && variance.is_finite() && evidence.residual.is_finite()) {
             return 0.0;
         }
-        self.mean += with * (evidence.residual / variance);
-        self.cov -= with * with.transpose() / variance;
+        self.mean += gain * evidence.residual;
+        let less = gain * with.transpose();
+        self.cov += gain * gain.transpose() * variance - less - less.transpose();
         // What rounding has made different stays equal.
         self.cov = (self.cov + self.cov.transpose()) * 0.5;
         -0.5 * (evidence.residual * evidence.residual / variance + libm::log(variance))
@@ -214,12 +248,20 @@ impl Belief {
 mod tests {
     use super::*;
 
-    const AGEING: Ageing =
-        Ageing { tends_to: 0.0, acceleration: 2.0, lasting_s: 1.0, pitch: 0.003, pitch_s: 20.0, shape: 0.01 };
+    const TURN: Turn = Turn { slim: 2.5, angle: 0.02, curvature: 0.002, lasting_s: 3.0 };
+    const AGEING: Ageing = Ageing {
+        tends_to: 0.0,
+        acceleration: 2.0,
+        lasting_s: 1.0,
+        pitch: 0.003,
+        pitch_s: 20.0,
+        shape: 0.01,
+        turn: TURN,
+    };
 
     fn belief() -> Belief {
-        let mean = State::from([libm::log(20.0), 5.0, 0.0, libm::log(1.8), libm::log(1.5), 0.0]);
-        Belief::new(mean, State::from([0.1, 1.0, 1.0, 0.1, 0.1, 0.003]))
+        let mean = State::from([libm::log(20.0), 5.0, 0.0, libm::log(1.8), libm::log(1.5), 0.0, 0.0]);
+        Belief::new(mean, State::from([0.1, 1.0, 1.0, 0.1, 0.1, 0.003, 0.1]))
     }
 
     #[test]
@@ -235,7 +277,7 @@ mod tests {
     fn a_distance_measured_twice_tells_the_speed() {
         let mut belief = belief();
         let distance = |belief: &Belief, metres: f64| Evidence {
-            row: State::from([belief.distance_m(), 0.0, 0.0, 0.0, 0.0, 0.0]),
+            row: State::from([belief.distance_m(), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
             residual: metres - belief.distance_m(),
             variance: 0.01,
         };

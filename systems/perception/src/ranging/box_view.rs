@@ -1,8 +1,10 @@
 //! A box as angles: what its edges say without knowing how far it is.
 
-use super::Sight;
+use serde::{Deserialize, Serialize};
+
 use super::belief::Belief;
 use super::settings::RangingSettings;
+use super::{NEAR_SLOPE, Sight};
 
 /// The edges of a box as slopes against straight ahead, seen from the lens in the vehicle's frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +22,22 @@ pub(super) struct BoxView {
     /// Standard deviation of an edge, and of the camera's nodding, as slopes.
     pub edge_sigma: f64,
     nod_sigma: f64,
+}
+
+/// The lower edge of a box, as a slope, with its standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Bottom {
+    slope: f64,
+    sigma: f64,
+    /// Whether it goes on below the frame.
+    pub is_cut: bool,
+}
+
+impl Bottom {
+    /// Of something so near that nodding moves it little.
+    pub fn near(self) -> Option<(f64, f64)> {
+        (self.slope > NEAR_SLOPE).then_some((self.slope, self.sigma))
+    }
 }
 
 /// The end of a thing that is towards us, as slopes to the left, and how unsure its width is for being told from its side.
@@ -91,6 +109,12 @@ impl BoxView {
         self.is_standing.then_some((self.bottom, sigma))
     }
 
+    /// How low in the picture it ends.
+    pub fn bottom(&self) -> Bottom {
+        let sigma = (self.edge_sigma * self.edge_sigma + self.nod_sigma * self.nod_sigma).sqrt();
+        Bottom { slope: self.bottom, sigma, is_cut: !self.is_standing }
+    }
+
     /// The box as it is.
     pub fn as_seen(&self) -> Face {
         Face { left: self.left, right: self.right, doubt: 0.0, is_whole: self.is_wide }
@@ -155,7 +179,8 @@ mod tests {
             edge_sigma: 1e-3,
             nod_sigma: 1e-3,
         };
-        let belief = Belief::new(State::from([libm::log(near), 0.0, 0.0, libm::log(width), 1.0, 0.0]), State::zeros());
+        let belief =
+            Belief::new(State::from([libm::log(near), 0.0, 0.0, libm::log(width), 1.0, 0.0, 0.0]), State::zeros());
         let wide = |face: Option<Face>| face.and_then(|face| face.width()).unwrap_or_default();
         let face = seen.face(&belief, length, along).expect("it has a face");
         assert!((face.left - rear.0).abs() < 1e-3 && (face.right - rear.1).abs() < 1e-3, "{face:?}, not {rear:?}");

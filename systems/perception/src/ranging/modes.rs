@@ -111,24 +111,32 @@ impl Modes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::belief::{CLOSING, State};
+    use super::super::belief::{CLOSING, State, Turn};
     use super::*;
 
-    const DRIVES: Ageing =
-        Ageing { tends_to: 0.0, acceleration: 1.5, lasting_s: 1.0, pitch: 0.003, pitch_s: 20.0, shape: 0.01 };
+    const TURN: Turn = Turn { slim: 2.5, angle: 0.02, curvature: 0.002, lasting_s: 3.0 };
+    const DRIVES: Ageing = Ageing {
+        tends_to: 0.0,
+        acceleration: 1.5,
+        lasting_s: 1.0,
+        pitch: 0.003,
+        pitch_s: 20.0,
+        shape: 0.01,
+        turn: TURN,
+    };
     const BRAKES: Ageing = Ageing { tends_to: 8.0, acceleration: 2.0, lasting_s: 0.3, ..DRIVES };
     const SWITCHING: Switching = Switching { brakes_hz: 0.2, ceases_hz: 0.5 };
 
     /// Follows something at 25 m that begins to brake this hard, in m/s², for a second.
     fn after_a_second(braking_mps2: f64, switching: Switching) -> Modes {
-        let mean = State::from([libm::log(25.0), 0.0, 0.0, libm::log(1.8), libm::log(1.5), 0.0]);
-        let mut modes = Modes::new(Belief::new(mean, State::from([0.02, 0.5, 0.5, 0.05, 0.05, 0.003])));
+        let mean = State::from([libm::log(25.0), 0.0, 0.0, libm::log(1.8), libm::log(1.5), 0.0, 0.0]);
+        let mut modes = Modes::new(Belief::new(mean, State::from([0.02, 0.5, 0.5, 0.05, 0.05, 0.003, 0.05])));
         for n in 1..=10 {
             let t = f64::from(n) / 10.0;
             modes.advance(0.1, (&DRIVES, &BRAKES), switching);
             modes.learn(4.0, |belief, _, _: &[bool; 1]| {
                 let residual = 25.0 - braking_mps2 * t * t / 2.0 - belief.distance_m();
-                let row = State::from([belief.distance_m(), 0.0, 0.0, 0.0, 0.0, 0.0]);
+                let row = State::from([belief.distance_m(), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
                 Some(Evidence { row, residual, variance: 0.16 })
             });
         }

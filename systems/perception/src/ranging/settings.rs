@@ -4,9 +4,14 @@ use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::ObjectClass;
 
 use super::Sight;
-use super::belief::Ageing;
+use super::belief::{Ageing, Turn};
 use super::modes::Switching;
 use super::path::Corridor;
+use super::size::Size;
+
+/// Where the own speed is not known, roads are taken for such of this speed in m/s; no road is slower than the other.
+const USUAL_MPS: f64 = 14.0;
+const SLOW_MPS: f64 = 8.0;
 
 /// How boxes are believed and what counts as in the path.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +43,12 @@ pub struct RangingSettings {
     pub ceases_hz: f64,
     /// How much the size of something changes in a second, as a share: it turns, doors open.
     pub shape_share: f64,
+    /// Standard deviation of the acceleration sideways in bends that are not seen yet, in m/s².
+    pub bend_mps2: f64,
+    /// Standard deviation of the direction of vehicles to that of the road, in radians.
+    pub turn_rad: f64,
+    /// How long both last, in seconds.
+    pub turn_lasts_s: f64,
     /// What is further off than this many standard deviations is not believed.
     pub gate: f64,
     /// Longest time in seconds without a sight, after which all is begun anew.
@@ -86,9 +97,12 @@ impl Default for RangingSettings {
             brakes_hz: 0.1,
             ceases_hz: 0.5,
             shape_share: 0.01,
+            bend_mps2: 0.3,
+            turn_rad: 0.005,
+            turn_lasts_s: 3.0,
             gate: 4.0,
             longest_gap_s: 1.5,
-            significance: 2.0,
+            significance: 1.9,
             least_closing_mps: 0.5,
             longest_ttc_s: 20.0,
             lateral_mps2: 1.0,
@@ -141,10 +155,24 @@ impl RangingSettings {
             pitch,
             pitch_s: self.pitch_lasts_s,
             shape: self.shape_share,
+            turn: self.turn(class, speed_mps),
         };
         let spread = self.braking_spread_mps2;
         let brakes = Ageing { tends_to: self.braking_mps2, acceleration: spread, lasting_s: 0.3, ..drives };
         (drives, brakes)
+    }
+
+    /// How unsure it is which way something points. Roads are built for those who drive on them: the slower, the narrower are
+    /// bends.
+    pub(super) fn turn(&self, class: ObjectClass, speed_mps: Option<f64>) -> Turn {
+        let size = Size::of(class);
+        let speed = speed_mps.map_or(USUAL_MPS, f64::abs).max(SLOW_MPS);
+        Turn {
+            slim: size.length_m / size.width_m,
+            angle: self.turn_rad,
+            curvature: self.bend_mps2 / (speed * speed),
+            lasting_s: self.turn_lasts_s,
+        }
     }
 
     /// How one becomes the other. Who walks or rides a bicycle does not brake hard; what stands cannot.

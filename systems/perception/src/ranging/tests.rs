@@ -150,6 +150,53 @@ fn who_jumps_is_somebody_else() {
 }
 
 #[test]
+fn who_is_hidden_by_somebody_nearer_has_not_come_that_near() {
+    let (size, mut bench) = ((1.82, 1.5), Bench::new(CAR));
+    bench.follow(20, |_| (57.0, 0.0), size);
+    for n in 0..15 {
+        let motion = bench.see(2.0 + f64::from(n) / 10.0, &seen(CAR, 35.0, 0.0, size), None).expect("a motion");
+        assert!(motion.closing_mps < 3.0 + motion.closing_sigma_mps, "look {n}: {motion:?}");
+    }
+    let motion = bench.filter.predict(&bench.settings, at(3.4)).expect("a motion");
+    assert!((motion.distance_m - 35.0).abs() < 3.0 && motion.closing_mps.abs() < 3.0, "{motion:?}");
+    // A single box that is wrong changes nothing.
+    let mut bench = Bench::new(CAR);
+    let before = bench.follow(20, |_| (57.0, 0.0), size);
+    let after = bench.see(2.0, &seen(CAR, 35.0, 0.0, size), None).expect("a motion");
+    assert!((after.distance_m - before.distance_m).abs() < 3.0 && after.closing_sigma_mps < 4.0, "{after:?}");
+}
+
+#[test]
+fn whoever_stands_behind_the_car_that_is_passed_is_another_one() {
+    // Two parked cars: the first leaves the frame, and its track goes over to the second.
+    let (size, mut bench) = ((1.82, 1.5), Bench::new(CAR));
+    let mut parked = |t: f64, distance: f64| bench.see(t, &seen(CAR, distance, -2.7, size), None);
+    for n in 0..20u8 {
+        let t = f64::from(n) / 10.0;
+        parked(t, 21.0 - 10.0 * t);
+    }
+    for n in 0..6u8 {
+        let t = 2.0 + f64::from(n) / 10.0;
+        let motion = parked(t, 7.0 - f64::from(n)).expect("a motion");
+        assert!(!motion.in_path && motion.left_m < -2.0, "{t}: {motion:?}");
+    }
+}
+
+#[test]
+fn a_truck_that_comes_round_a_bend_nobody_knew_of_is_not_taken_for_near() {
+    let mut bench = Bench::new(ObjectClass::Truck);
+    let mut last = None;
+    for n in 0..12u8 {
+        // 20 m/s against our 20. The less of the bend is between us, the less it shows its side.
+        let distance = 110.0 - 4.0 * f64::from(n);
+        let size = (2.5 + 0.02 * distance, 3.6);
+        last = bench.see(f64::from(n) / 10.0, &seen(ObjectClass::Truck, distance, 0.0, size), None);
+    }
+    let motion = last.expect("a motion");
+    assert!(motion.distance_m > 0.8 * 66.0 && motion.closing_mps > 25.0, "{motion:?}");
+}
+
+#[test]
 fn a_class_that_changes_changes_the_size() {
     let (size, mut bench) = ((2.5, 3.6), Bench::new(CAR));
     bench.follow(3, |_| (60.0, 0.0), size);
