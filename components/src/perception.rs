@@ -224,7 +224,7 @@ pub struct Detections {
 pub struct Asked {
     /// Number of the newest frame that was considered.
     pub considered: u64,
-    /// When the newest frame that was asked for was captured.
+    /// When the newest frame that was asked for was due: about when it was captured.
     pub asked: Option<Mono>,
 }
 

@@ -33,16 +33,22 @@ pub(crate) fn due_front_frames(
         .collect()
 }
 
-/// Whether frame `seq` of a camera is due, given the least time between two.
+/// Whether frame `seq` of a camera is due, given the time from one to the next: on the average, so that where a frame came late, or
+/// not at all, the next one is not late, too.
 pub(crate) fn due(asked: &mut Asked, seq: u64, captured: Mono, gap: Duration) -> bool {
     if seq <= asked.considered {
         return false;
     }
     asked.considered = seq;
-    // A frame that comes a little early is as good as one that comes a whole frame late.
-    let due = asked.asked.is_none_or(|last| captured.since(last) >= gap.mul_f32(0.9));
-    if due {
+    let Some(last) = asked.asked else {
         asked.asked = Some(captured);
+        return true;
+    };
+    // A frame that comes a little early is as good as one that comes a whole frame late.
+    let due = captured.since(last) >= gap.mul_f32(0.9);
+    if due {
+        let in_time = captured.since(last) < gap.saturating_mul(2);
+        asked.asked = Some(if in_time { last + gap } else { captured });
     }
     due
 }
@@ -71,9 +77,34 @@ mod tests {
     }
 
     #[test]
+    fn late_frames_do_not_make_it_fewer() {
+        let count = |frame_ms: f64, is_there: fn(u64) -> bool| {
+            let mut asked = Asked::default();
+            let frames = (0..(10_000.0 / frame_ms) as u64).filter(|seq| is_there(*seq));
+            let due = |seq: &u64| {
+                due(&mut asked, seq + 1, Mono((*seq as f64 * frame_ms * 1e6) as u64), Duration::from_millis(100))
+            };
+            frames.filter(due).count()
+        };
+        let counts = [count(40.0, |_| true), count(100.0 / 3.0, |_| true), count(100.0 / 3.0, |seq| seq % 4 != 3)];
+        assert!(counts.iter().all(|count| (99..=101).contains(count)), "{counts:?}");
+        assert_eq!(count(200.0, |_| true), 50);
+    }
+
+    #[test]
     fn frames_are_asked_for_once_and_not_too_often() {
         let (mut asked, gap) = (Asked::default(), Duration::from_millis(100));
-        let frames = [(1, 0, true), (1, 0, false), (2, 50, false), (3, 95, true), (4, 180, false), (5, 186, true)];
+        let frames = [
+            (1, 0, true),
+            (1, 0, false),
+            (2, 50, false),
+            (3, 95, true),
+            (4, 185, false),
+            (5, 195, true),
+            (6, 450, true),
+            (7, 500, false),
+            (8, 545, true),
+        ];
         for (seq, ms, expected) in frames {
             assert_eq!(due(&mut asked, seq, Mono(ms * 1_000_000), gap), expected, "frame {seq} at {ms} ms");
         }
