@@ -84,8 +84,8 @@ fn reached(settings: &WarningSettings, view: &View, threat: &Threat, watch: &Wat
     let own_mps = view.speed_mps.unwrap_or(0.0);
     let seconds = reached_in(m.distance_m, m.closing_mps, own_mps, own, 0.0)?;
     let half_path = settings.vehicle_width_m / 2.0 + m.width_m.min(1.0) / 2.0 + ROOM_M;
-    let walk = watch.sideways(WALK_WINDOW_S).filter(|&(rate, error)| {
-        let error = error.max(0.02 * m.distance_m / 2.0);
+    let walk = watch.sideways(WALK_WINDOW_S).map(|(rate, error)| (rate, error.max(0.01 * m.distance_m)));
+    let walk = walk.filter(|&(rate, error)| {
         // Who stands seems to walk as the vehicle turns.
         let least = WALK_MPS + own_mps * view.most_curvature_per_m() * m.distance_m;
         let most = if threat.class == ObjectClass::Person { FASTEST_MPS.0 } else { FASTEST_MPS.1 };
@@ -93,10 +93,12 @@ fn reached(settings: &WarningSettings, view: &View, threat: &Threat, watch: &Wat
     });
     let walk = walk.filter(|_| view.most_curvature_per_m() <= STRAIGHT_PER_M);
     let then_m = m.left_m + walk.map_or(0.0, |(rate, _)| rate) * seconds;
+    // If it walks slower than it seems to, by the error of that, it comes there all the same.
+    let slower_m = m.left_m + walk.map_or(0.0, |(rate, error)| rate - error * rate.signum()) * seconds;
     let counts = if m.in_path {
         walk.is_none() || then_m.abs() <= half_path + 0.5 || seconds <= settings.vulnerable_road_user.warning_s
     } else {
-        walk.is_some() && m.left_m.abs() <= BESIDE_M && then_m.abs() <= half_path
+        walk.is_some() && m.left_m.abs() <= BESIDE_M && then_m.abs().max(slower_m.abs()) <= half_path
     };
     counts.then_some(seconds)
 }
