@@ -213,6 +213,21 @@ fn nobody_walks_faster_than_people_do() {
 }
 
 #[test]
+fn a_walk_that_may_end_beside_the_path_is_told_late() {
+    // To the middle of the path, and to where it just touches it: then it is not sure that it does.
+    let told = |ends_m: f32| {
+        begins_at(&mut Bench::at_kmh(36.0), 10.0, |left_s| {
+            let threat = threat(ObjectClass::Person, left_s * 10.0, 10.0);
+            let left_m = ends_m + 1.5 * left_s;
+            Threat { motion: ObjectMotion { left_m, in_path: left_m < 0.9, width_m: 0.5, ..threat.motion }, ..threat }
+        })
+    };
+    let (middle, edge) = (told(0.0), told(1.4));
+    assert!(middle > Some(1.5), "{middle:?}");
+    assert!(edge.is_none_or(|left_s| left_s < 0.8), "{edge:?}");
+}
+
+#[test]
 fn without_a_model_the_range_finder_alone_warns_and_the_function_says_so() {
     let mut bench = Bench::at_kmh(30.0);
     bench.conditions.detection = Err("the model is missing".into());

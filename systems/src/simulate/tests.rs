@@ -335,10 +335,21 @@ fn staged_events_happen() {
 fn a_drive_that_goes_on_begins_its_events_anew() {
     let mut short = scenario("cut-in");
     short.duration_s = 10.0;
-    short.ego.event = vec![Event { at_s: 1.0, lane: Some(3), ..Event::default() }];
+    short.ego.event = vec![Event { at_s: 1.0, lane: Some(1), ..Event::default() }];
     let truths = truths(&short, 1, 5.0, 5 * 35);
-    let ids = |from: usize| truths[from].1.objects.iter().map(|o| o.id).collect::<Vec<_>>();
-    assert_ne!(ids(0), ids(5 * 11), "those with a part are new");
+    let ids = |n: usize| truths[n].1.objects.iter().map(|o| o.id).collect::<Vec<_>>();
+    let before: Vec<u32> = (0..5 * 10).flat_map(ids).collect();
+    let after: Vec<u32> = (5 * 10..5 * 35).flat_map(ids).collect();
+    assert!(after.iter().any(|id| !before.contains(id)), "those with a part come again");
+    // Nobody vanishes, or comes from nowhere, in sight: only beside us and far away.
+    for pair in truths.windows(2) {
+        let only_in = |a: usize, b: usize| {
+            let others: Vec<u32> = pair[b].1.objects.iter().map(|o| o.id).collect();
+            pair[a].1.objects.iter().filter(|o| !others.contains(&o.id)).map(|o| o.distance_m).collect::<Vec<_>>()
+        };
+        let changed = [only_in(0, 1), only_in(1, 0)].concat();
+        assert!(changed.iter().all(|m| !(15.0..120.0).contains(m)), "at {:?}: {changed:?}", pair[1].0);
+    }
     assert!(truths.iter().all(|(_, truth)| truth.lane.unwrap().offset_m.abs() < 1.9));
 }
 
