@@ -198,17 +198,24 @@ fn a_token_that_is_taken_out_of_the_file_is_good_no_longer() {
         || get(address, "/api/scene", &[&format!("Cookie: {cookie}"), "Sec-Fetch-Site: same-origin"]).status;
     assert_eq!((status(&bearer(&operator)), status(&bearer(&agent)), by_cookie()), (200, 200, 200));
     // What is seen, as it is seen: it goes on for as long as it is listened to.
-    let listen = |token: &str| {
+    let open = |path: &str, token: &str, more: &str, answer: &str| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!("GET /api/scenes HTTP/1.1\r\nHost: {address}\r\n{}\r\n\r\n", bearer(token));
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{}\r\n{more}\r\n", bearer(token));
         stream.write_all(head.as_bytes()).unwrap();
         let mut first = [0; 12];
         stream.read_exact(&mut first).unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200");
+        assert_eq!(String::from_utf8_lossy(&first), format!("HTTP/1.1 {answer}"));
         stream
     };
+    let listen = |token: &str| open("/api/scenes", token, "", "200");
     let (ends, goes_on) = (listen(&operator), listen(&agent));
+    let watch = |token: &str| {
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: foxglove.sdk.v1\r\n";
+        open("/foxglove", token, upgrade, "101")
+    };
+    let (watch_ends, watch_goes_on) = (watch(&operator), watch(&agent));
 
     // One that others may read is not taken, and those of before stay.
     let tokens = run.tokens_file();
@@ -245,6 +252,8 @@ fn a_token_that_is_taken_out_of_the_file_is_good_no_longer() {
     };
     assert!(ends_within(ends, PATIENCE));
     assert!(!ends_within(goes_on, Duration::from_secs(1)));
+    assert!(ends_within(watch_ends, PATIENCE));
+    assert!(!ends_within(watch_goes_on, Duration::from_secs(1)));
     run.finish();
     for token in [&operator, &agent, other] {
         assert!(!run.said().contains(token));
