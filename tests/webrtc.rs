@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use client::{Answer, raw};
 use nix::sys::signal::Signal;
-use outcome::{end, no_socket_is_opened, pause, send, sessions, start, until, waywarden};
+use outcome::{end, no_socket_is_opened, pause, send, sessions, start_after, until, waywarden};
 use puppet::Puppet;
 use serde_json::{Value, json};
 use waywarden_components::prelude::*;
@@ -71,12 +71,17 @@ struct Run {
 
 impl Run {
     fn start(more: &str) -> Self {
+        Self::start_after("", more)
+    }
+
+    /// The same, in a shell that has run `prelude` before.
+    fn start_after(prelude: &str, more: &str) -> Self {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.toml"), format!("{CONFIG}{more}")).unwrap();
         std::fs::write(dir.path().join("token"), TOKEN).unwrap();
         let args = ["run", "--simulate", "--config", "config.toml", "--record", "rec", "--log", "info"];
-        let mut child = start(dir.path(), &args);
+        let mut child = start_after(dir.path(), prelude, &args);
         let said = || std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap_or_default();
         let address = until(&mut child, "an address", || {
             said().split_once("listening on http://")?.1.split_whitespace().next()?.parse().ok()
