@@ -218,3 +218,26 @@ fn count(world: &mut World, stream: StreamId, at: Mono, bytes: usize) {
         counters.last = Some(at);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_thread_is_woken_for_pictures_and_sound_of_several_devices_only() {
+        let input = |stream, payload| Input { stream: StreamId(stream), seq: 1, captured: Mono(1), payload };
+        let frame = |stream| input(stream, Payload::Frame(Default::default()));
+        let audio = |stream| input(stream, Payload::Audio(Default::default()));
+        let serial = |stream| input(stream, Payload::Serial(Default::default()));
+        for (inputs, for_several) in [
+            (vec![], false),
+            (vec![audio(1), audio(1), audio(1)], false),
+            (vec![serial(3), audio(1), serial(2)], false),
+            (vec![audio(1), audio(1), frame(2)], true),
+            (vec![frame(1), frame(2)], true),
+        ] {
+            let activity = activity(&inputs);
+            assert_eq!((activity.inputs, activity.for_several), (inputs.len(), for_several), "{inputs:?}");
+        }
+    }
+}

@@ -221,7 +221,7 @@ impl Others {
     }
 
     /// Puts everybody with a part where the scenario wants them. When a drive goes on, nobody vanishes or appears before its eyes:
-    /// who is in sight goes on as one of those who are there by chance, and who would stand in sight comes where that ends.
+    /// who is in sight drives on as one of those who are there by chance, or walks on; who would stand in sight comes where that ends.
     pub fn stage(&mut self, scenario: &Scenario, road: &Road, ego: EgoPlace, goes_on: bool, rng: &mut ChaCha8Rng) {
         let in_sight = |s: f64| goes_on && (ego.s - SIDE_M..ego.s + AHEAD_M).contains(&s);
         self.all.retain(|other| other.part.is_none() || in_sight(other.s));

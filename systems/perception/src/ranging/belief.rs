@@ -245,18 +245,17 @@ impl Belief {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const TURN: Turn = Turn { slim: 2.5, angle: 0.02, curvature: 0.002, lasting_s: 3.0 };
-    const AGEING: Ageing = Ageing {
+    pub(in crate::ranging) const AGEING: Ageing = Ageing {
         tends_to: 0.0,
         acceleration: 2.0,
         lasting_s: 1.0,
         pitch: 0.003,
         pitch_s: 20.0,
         shape: 0.01,
-        turn: TURN,
+        turn: Turn { slim: 2.5, angle: 0.02, curvature: 0.002, lasting_s: 3.0 },
     };
 
     fn belief() -> Belief {
@@ -286,5 +285,27 @@ mod tests {
         belief.learn(&distance(&belief, 16.5));
         assert!((belief.get(CLOSING) - 7.0).abs() < 1.0, "{}", belief.get(CLOSING));
         assert!((belief.distance_m() - 16.5).abs() < 0.2);
+    }
+
+    #[test]
+    fn what_may_be_turned_is_allowed_for_and_not_learnt() {
+        // It looks 30 % wider than something of its width would from there, many times.
+        let mut turned = belief();
+        let sure = Turn { slim: 0.0, ..AGEING.turn };
+        let mut straight = Belief::new(turned.mean, State::from([0.1, 1.0, 1.0, 0.1, 0.1, 0.003, 0.0]));
+        for belief in [&mut turned, &mut straight] {
+            for _ in 0..20 {
+                let row = State::from([-1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+                let expected = belief.get(WIDTH) - belief.get(DISTANCE);
+                let residual = libm::log(1.8 / 20.0) + 0.26 - expected;
+                belief.learn(&Evidence { row, residual, variance: 1e-3 });
+            }
+            assert!(belief.is_sound());
+        }
+        assert_eq!(turned.get(TURN), 0.0);
+        assert!((turned.sigma(TURN) - 0.1).abs() < 1e-9, "as unsure as before: {}", turned.sigma(TURN));
+        assert!(turned.sigma(DISTANCE) > straight.sigma(DISTANCE));
+        straight.advance(1.0, &Ageing { turn: sure, ..AGEING });
+        assert_eq!(straight.sigma(TURN), 0.0, "what is as long as wide shows no side");
     }
 }

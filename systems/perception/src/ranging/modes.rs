@@ -111,19 +111,11 @@ impl Modes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::belief::{CLOSING, State, Turn};
+    use super::super::belief::tests::AGEING;
+    use super::super::belief::{CLOSING, State};
     use super::*;
 
-    const TURN: Turn = Turn { slim: 2.5, angle: 0.02, curvature: 0.002, lasting_s: 3.0 };
-    const DRIVES: Ageing = Ageing {
-        tends_to: 0.0,
-        acceleration: 1.5,
-        lasting_s: 1.0,
-        pitch: 0.003,
-        pitch_s: 20.0,
-        shape: 0.01,
-        turn: TURN,
-    };
+    const DRIVES: Ageing = Ageing { acceleration: 1.5, ..AGEING };
     const BRAKES: Ageing = Ageing { tends_to: 8.0, acceleration: 2.0, lasting_s: 0.3, ..DRIVES };
     const SWITCHING: Switching = Switching { brakes_hz: 0.2, ceases_hz: 0.5 };
 
