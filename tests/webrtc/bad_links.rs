@@ -59,7 +59,14 @@ fn has_time(run: &Run, browser: &mut Puppet) -> bool {
 fn lossy(seconds: u64, smooth: bool) {
     let mut run = Run::start("");
     let Some((mut browser, proxy)) = watching(&mut run) else { return };
-    let has_time = has_time(&run, &mut browser);
+    let mut has_time = has_time(&run, &mut browser);
+    if smooth {
+        // As long without loss: what stands still then is not the link's doing.
+        proxy.impairment.set(0, 20, 0);
+        pause(Duration::from_secs(2));
+        let (grown, _) = observe(&run, &mut browser, "no loss, 40 ms", seconds);
+        has_time &= grown("/video/freezeCount") == 0.0;
+    }
     proxy.impairment.set(2, 20, 0);
     pause(Duration::from_secs(2));
     let (grown, _) = observe(&run, &mut browser, "2 % loss, 40 ms", seconds);

@@ -6,6 +6,7 @@
 //! last seconds. While one stands, as much arrives as the link carries; a little less than that is the limit then, and it goes up
 //! again slowly near the rate at which there was a queue, and quickly beyond.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,10 +30,19 @@ const QUEUE_S: f64 = 0.08;
 /// See [`QUEUE_S`].
 const CALM_S: f64 = 0.03;
 
-/// So many packets lost in [`LATELY`], and one in so many, are no chance but a queue that is full.
+/// At least so many packets lost in [`LATELY`], and one in so many, are no chance but a queue that is full; and by so many standard
+/// deviations more than the link loses anyway.
 const MANY_LOST: usize = 6;
 /// See [`MANY_LOST`].
 const ONE_IN: usize = 12;
+/// See [`MANY_LOST`].
+const DEVIATIONS: f64 = 5.0;
+
+/// What a link loses anyway is what it lost in about so long.
+const ANYWAY: Duration = Duration::from_secs(10);
+
+/// A packet that left before this and is lost is not worth sending again.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// Of what comes through while a queue stands, so much is sent: the less, the longer it is.
 const SHARES: (f64, f64) = (0.5, 0.85);
@@ -76,6 +86,8 @@ pub(super) struct Estimator {
     /// The least queue of each report lately, in seconds.
     queues: VecDeque<(Instant, f64)>,
     full: Option<Full>,
+    /// Share of packets that is lost anyway, by chance: on a radio some always are.
+    anyway: f64,
     last: Option<Instant>,
 }
 
@@ -90,6 +102,7 @@ impl Estimator {
             ways: VecDeque::new(),
             queues: VecDeque::new(),
             full: None,
+            anyway: 0.0,
             last: None,
         }
     }
@@ -137,6 +150,15 @@ impl Estimator {
         if span.is_finite() { bits / span } else { 0.0 }
     }
 
+    /// Whether more was lost lately than chance takes.
+    fn lost_many(&self) -> bool {
+        let lost = self.lately.iter().filter(|packet| packet.arrived.is_none()).count();
+        let anyway = self.anyway * self.lately.len() as f64;
+        // Losses by chance are as many as Poisson's distribution says; of less than one nothing is known.
+        let more_than_chance = lost as f64 > anyway + DEVIATIONS * anyway.max(1.0).sqrt();
+        lost >= MANY_LOST && lost * ONE_IN > self.lately.len() && more_than_chance
+    }
+
     fn notice(&mut self, now: Instant, reports: &[PacketReport]) {
         let queue = self.queue(now, reports);
         self.lately.extend(reports.iter().map(|report| Lately {
@@ -147,8 +169,7 @@ impl Estimator {
         while self.lately.front().is_some_and(|packet| now.saturating_duration_since(packet.at) > LATELY) {
             self.lately.pop_front();
         }
-        let lost = self.lately.iter().filter(|packet| packet.arrived.is_none()).count();
-        let many = lost >= MANY_LOST && lost * ONE_IN > self.lately.len();
+        let many = self.lost_many();
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         if queue > QUEUE_S || many {
             let through = self.through();
@@ -161,6 +182,8 @@ impl Estimator {
             let growth = if near { GROWTH.0 } else { GROWTH.1 };
             full.limit *= 1.0 + growth * since.as_secs_f64().min(1.0);
         }
+        let lost = reports.iter().filter(|report| !report.arrived).count() as f64 / reports.len().max(1) as f64;
+        self.anyway += (lost - self.anyway) * (since.as_secs_f64() / ANYWAY.as_secs_f64()).min(1.0);
         let target = self.gcc.target_bitrate();
         self.full = self.full.filter(|full| full.limit < target);
     }
@@ -173,10 +196,23 @@ impl Estimator {
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
+        // Of packets whose report was lost nothing is known.
+        let is_known = |report: &PacketReport| report.arrived || self.gauges.is_reported(report.twcc_sequence_number);
+        let known: Cow<'_, [PacketReport]> = if reports.iter().all(is_known) {
+            reports.into()
+        } else {
+            reports.iter().filter(|report| is_known(report)).cloned().collect::<Vec<_>>().into()
+        };
+        let reports = &*known;
         self.gcc.on_reports(now, reports);
         self.notice(now, reports);
+        let fresh = |report: &&PacketReport| now.saturating_duration_since(report.departure) < FRESH;
+        for lost in reports.iter().filter(|report| !report.arrived).filter(fresh) {
+            self.gauges.lost(lost.ssrc, lost.rtp_sequence_number);
+        }
         self.gauges.reports_packets.store(true, Ordering::Relaxed);
         self.gauges.set_target(self.target());
+        self.gauges.lost_lately_ppm.store((self.anyway * 1e6) as u32, Ordering::Relaxed);
         if let Some(lost) = self.gcc.stats().packet_loss {
             self.gauges.lost_ppm.store((lost * 1e6) as u32, Ordering::Relaxed);
         }

@@ -36,6 +36,41 @@ pub fn for_data(target_bps: u32) -> f64 {
     (f64::from(target_bps) / 80.0).max(2500.0)
 }
 
+/// When the other end shows pictures.
+///
+/// On a good link at once. On one that loses packets a picture that came in part stands still until the rest was
+/// sent again, and those behind it come all together: there they are shown later, by about as long as that takes, and evenly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Playout {
+    is_later: bool,
+}
+
+/// Share of packets lost from which pictures are shown later, and below which they are shown at once again.
+const LATER: (f64, f64) = (0.005, 0.002);
+
+/// It is noticed when the next picture comes that a packet is lost; then a request for it and the packet are on their way, now
+/// and then twice.
+const NOTICED: Duration = Duration::from_millis(40);
+
+/// Pictures are shown so much later at least and at most, whatever the link is like.
+const LATER_BY: (Duration, Duration) = (Duration::from_millis(60), Duration::from_millis(200));
+
+/// What the other end may add where that is not enough.
+const MORE: Duration = Duration::from_millis(200);
+
+impl Playout {
+    /// How much later than they come pictures are shown, at least and at most: with a share of packets lost lately, and the
+    /// time there and back, zero if it is not known.
+    pub fn choose(&mut self, lost: f64, rtt: Duration) -> (Duration, Duration) {
+        self.is_later = lost >= if self.is_later { LATER.1 } else { LATER.0 };
+        if !self.is_later {
+            return (Duration::ZERO, Duration::ZERO);
+        }
+        let least = (NOTICED + rtt * 3 / 2).clamp(LATER_BY.0, LATER_BY.1);
+        (least, least + MORE)
+    }
+}
+
 /// How pictures are made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Making {
@@ -162,6 +197,15 @@ mod tests {
         for s in 0..30 {
             assert_eq!(at(&mut small, 9000, s), (2, 15.0));
         }
+    }
+
+    #[test]
+    fn pictures_are_shown_later_where_packets_get_lost_and_at_once_elsewhere() {
+        let mut playout = Playout::default();
+        let mut least = |lost, ms| playout.choose(lost, Duration::from_millis(ms)).0.as_millis();
+        assert_eq!([least(0.0, 40), least(0.004, 40), least(0.02, 40)], [0, 0, 100]);
+        assert_eq!([least(0.003, 40), least(0.02, 0), least(0.02, 900)], [100, 60, 200]);
+        assert_eq!([least(0.001, 40), least(0.003, 40)], [0, 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{CongestionControlBuilder, Gcc, Slot};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
 use rtc::rtp;
+use rtc::rtp::extension::playout_delay_extension::PlayoutDelayExtension;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
@@ -27,7 +28,7 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::super::estimator::Estimator;
-use super::super::link::{Gauges, Listener, Pacer};
+use super::super::link::{Gauges, Listener, Pacer, Reports};
 use super::super::rates::ByLoss;
 use super::Setup;
 
@@ -140,6 +141,13 @@ pub(super) struct Outgoing {
 pub(super) struct Lost;
 
 impl Outgoing {
+    /// Says from the next packet on how much later than they come pictures are to be shown, at least and at most.
+    pub fn show(&mut self, least: Duration, most: Duration) {
+        let steps = |delay: Duration| (delay.as_millis() / 10) as u16;
+        let delay = PlayoutDelayExtension { min_delay: steps(least), max_delay: steps(most) };
+        self.extensions = vec![rtp::extension::HeaderExtension::PlayoutDelay(delay)];
+    }
+
     /// Sends what was made of one moment. The last packet is marked.
     pub async fn send(&mut self, timestamp: u32, payloads: &[Bytes]) -> Result<(), Lost> {
         for (n, payload) in payloads.iter().enumerate() {
@@ -212,6 +220,8 @@ fn media(gauges: &Arc<Gauges>, most_bps: u32) -> Result<(MediaEngine, Registry),
     let registry = configure_rtcp_reports(configure_nack(Registry::new(), &mut engine));
     let registry = configure_twcc(registry, &mut engine)
         .map_err(wrong)?
+        // Next to the wire, before the estimator.
+        .with(Slot::from(500_usize), Reports::new(gauges.clone()))
         .with(Slot::CongestionControl, CongestionControlBuilder::new(estimator).build())
         .with(Slot::Pacer, Pacer::new(gauges.clone()))
         // Between the wire and what answers to it.
@@ -328,8 +338,7 @@ async fn answer(
         }
     }
     if let Some((_, outgoing)) = &mut video {
-        let at_once = rtp::extension::playout_delay_extension::PlayoutDelayExtension { min_delay: 0, max_delay: 0 };
-        outgoing.extensions.push(rtp::extension::HeaderExtension::PlayoutDelay(at_once));
+        outgoing.show(Duration::ZERO, Duration::ZERO);
     }
     Ok(Opened {
         number: setup.number,

@@ -13,7 +13,7 @@ use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionState, Stats
 
 use super::super::hub::Hub;
 use super::super::offer::MOST_CANDIDATES;
-use super::super::rates::for_data;
+use super::super::rates::{Playout, for_data};
 use super::super::scene_data::{farewell, voice};
 use super::super::talk::{Ear, FLOOR_DBFS, Piece};
 use super::open::{Event, Opened};
@@ -72,6 +72,7 @@ struct Running {
     pieces: Sender<Piece>,
     candidates: usize,
     keyframe: Option<Instant>,
+    playout: Playout,
     connected: bool,
 }
 
@@ -89,6 +90,7 @@ pub(in super::super) async fn run(opened: Opened, hub: Hub, mut ends: Ends) -> S
         pieces,
         candidates: 0,
         keyframe: None,
+        playout: Playout::default(),
         connected: false,
     };
     let why = running.work(&mut ends, &mut heard).await;
@@ -144,6 +146,7 @@ impl Running {
                         let bytes = gauges.sent_bytes.load(Ordering::Relaxed);
                         let link = self.link(bytes - sent).await;
                         sent = bytes;
+                        self.show();
                         self.hub.say(self.opened.number, OperatorEvent::Link(link));
                     }
                 }
@@ -266,6 +269,17 @@ impl Running {
             self.voice.loud = None;
             self.voice.pending.clear();
             self.hub.say(self.opened.number, OperatorEvent::Silent);
+        }
+    }
+
+    /// Says when pictures are to be shown.
+    fn show(&mut self) {
+        let gauges = &self.opened.gauges;
+        let lost = f64::from(gauges.lost_lately_ppm.load(Ordering::Relaxed)) / 1e6;
+        let rtt = Duration::from_micros(gauges.rtt_us.load(Ordering::Relaxed).into());
+        let (least, most) = self.playout.choose(lost, rtt);
+        if let Some(video) = &mut self.opened.video {
+            video.show(least, most);
         }
     }
 
