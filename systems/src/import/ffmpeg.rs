@@ -159,11 +159,46 @@ pub(crate) struct Probe {
     pub colours: Option<Colours>,
 }
 
-/// Matrix and range of the planes Y, U, V of a video (ITU-T H.273).
+impl Probe {
+    /// How densely [`decode`] gives the colours.
+    pub fn chroma(&self) -> Chroma {
+        self.colours.map_or(Chroma::HalfWidth, |colours| colours.chroma)
+    }
+}
+
+/// Matrix and range of the planes Y, U, V of a video (ITU-T H.273), and how large U and V are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Colours {
     space: &'static str,
     range: &'static str,
+    chroma: Chroma,
+}
+
+/// Size of the planes U and V beside Y.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chroma {
+    /// 4:2:0: half as wide and half as high.
+    HalfSize,
+    /// 4:2:2: half as wide.
+    HalfWidth,
+}
+
+impl Chroma {
+    /// Bytes of all three planes, of a picture whose width (with 4:2:0 its height too) is even.
+    pub fn bytes(self, pixels: usize) -> usize {
+        match self {
+            Self::HalfSize => pixels + pixels / 2,
+            Self::HalfWidth => pixels * 2,
+        }
+    }
+
+    /// FFmpeg's name of it.
+    fn pixels(self) -> &'static str {
+        match self {
+            Self::HalfSize => "yuv420p",
+            Self::HalfWidth => "yuv422p",
+        }
+    }
 }
 
 /// A piece of a track, where it lies in its file.
@@ -268,7 +303,11 @@ impl AnswerStream {
             "" | "unknown" | "smpte170m" | "bt470bg" => "smpte170m",
             _ => return None,
         };
-        Some(Colours { space, range: if is_full { "pc" } else { "tv" } })
+        // Whatever way it is turned. With an odd side 4:2:0 has half a row of colours more.
+        let is_even = self.width.is_multiple_of(2) && self.height.is_multiple_of(2);
+        let is_half = is_even && self.pix_fmt.contains("420");
+        let chroma = if is_half { Chroma::HalfSize } else { Chroma::HalfWidth };
+        Some(Colours { space, range: if is_full { "pc" } else { "tv" }, chroma })
     }
 }
 
@@ -328,8 +367,9 @@ fn check_answer(path: &Path, answer: &Answer) -> Result<Probe, ImportError> {
     Ok(Probe { frames: stream.nb_frames.parse().ok().or_else(guessed), seconds, rate, colours: stream.colours() })
 }
 
-/// Starts decoding the first video of `path`: raw planes Y, U, V of 8 bits, 4:2:2, full range BT.601 (JFIF), upright,
-/// square pixels, of even width, all of the size of the first one. Each frame is announced before it is written.
+/// Starts decoding the first video of `path`: raw planes Y, U, V of 8 bits, full range BT.601 (JFIF), 4:2:0 if `colours`
+/// say so and else 4:2:2, upright, square pixels, of even width, all of the size of the first one. Each frame is announced
+/// before it is written.
 pub(crate) fn decode(path: &Path, colours: Option<Colours>) -> Result<Process, ImportError> {
     let filter = filter(colours);
     let pixels = MAX_PIXELS.to_string();
@@ -344,7 +384,8 @@ pub(crate) fn decode(path: &Path, colours: Option<Colours>) -> Result<Process, I
     Process::start("ffmpeg", &arguments)
 }
 
-/// What makes pictures square, even, and 4:2:2 of full range BT.601.
+/// What makes pictures square, even, and of full range BT.601. Colours of 4:2:0 stay 4:2:0: more is not in the video, and
+/// a third more would be converted, handed over and encoded.
 ///
 /// `colorspace` takes a sixth of the time of `scale` for the colours, and rounds where `scale` cuts off (mean error of Y
 /// 0.00 instead of -1.2 of 255). It changes the matrix and the range alone: primaries and transfer are called the same on
@@ -354,9 +395,10 @@ fn filter(colours: Option<Colours>) -> String {
     const SQUARE: &str = "scale=w='max(2,trunc(iw*clip(sar,0.25,4)/2+0.5)*2)':h=ih";
     let colours = match colours {
         None => ":out_color_matrix=bt601:out_range=full,format=yuv422p".to_owned(),
-        Some(Colours { space, range }) => format!(
+        Some(Colours { space, range, chroma }) => format!(
             ",colorspace=ispace={space}:irange={range}:iprimaries=bt709:itrc=bt709\
-             :space=smpte170m:range=pc:primaries=bt709:trc=bt709:fast=1:format=yuv422p"
+             :space=smpte170m:range=pc:primaries=bt709:trc=bt709:fast=1:format={}",
+            chroma.pixels()
         ),
     };
     format!("{SQUARE}{colours},showinfo=checksum=0")
@@ -451,15 +493,17 @@ mod tests {
 
     #[test]
     fn colours_are_read_where_the_quick_filter_knows_them() {
-        let colours = |pix_fmt: &str, space: &str, range: &str| {
+        let of_height = |height: u64, pix_fmt: &str, space: &str, range: &str| {
             let [pix_fmt, color_space, color_range] = [pix_fmt, space, range].map(str::to_owned);
-            AnswerStream { pix_fmt, color_space, color_range, ..AnswerStream::default() }.colours()
+            AnswerStream { width: 8, height, pix_fmt, color_space, color_range, ..AnswerStream::default() }.colours()
         };
-        let is = |space, range| Some(Colours { space, range });
-        assert_eq!(colours("yuv420p", "bt709", "tv"), is("bt709", "tv"));
-        assert_eq!(colours("yuvj420p", "bt470bg", ""), is("smpte170m", "pc"));
-        assert_eq!(colours("yuv422p", "", "pc"), is("smpte170m", "pc"));
-        assert_eq!(colours("yuv420p", "unknown", "unknown"), is("smpte170m", "tv"));
+        let colours = |pix_fmt: &str, space: &str, range: &str| of_height(6, pix_fmt, space, range);
+        let is = |space, range, chroma| Some(Colours { space, range, chroma });
+        assert_eq!(colours("yuv420p", "bt709", "tv"), is("bt709", "tv", Chroma::HalfSize));
+        assert_eq!(colours("yuvj420p", "bt470bg", ""), is("smpte170m", "pc", Chroma::HalfSize));
+        assert_eq!(colours("yuv422p", "", "pc"), is("smpte170m", "pc", Chroma::HalfWidth));
+        assert_eq!(colours("yuv420p", "unknown", "unknown"), is("smpte170m", "tv", Chroma::HalfSize));
+        assert_eq!(of_height(7, "yuv420p", "bt709", "tv"), is("bt709", "tv", Chroma::HalfWidth));
         for (pix_fmt, space) in [("yuv420p", "bt2020nc"), ("yuv420p10le", "bt709"), ("nv12", "bt709"), ("rgb24", "gbr")]
         {
             assert_eq!(colours(pix_fmt, space, "tv"), None, "{pix_fmt} {space}");

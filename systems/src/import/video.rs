@@ -8,7 +8,7 @@ use bytes::Bytes;
 use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
-use super::ffmpeg::{Announcement, Messages, Probe, Process, decode, not_a_video, probe};
+use super::ffmpeg::{Announcement, Chroma, Messages, Probe, Process, decode, not_a_video, probe};
 use super::timeline::Timeline;
 use super::{ImportError, MAX_PIXELS, Place, Reader, TimedItem};
 use crate::camera::jpeg::JpegEncoder;
@@ -18,7 +18,8 @@ const LEAST_GAP: Duration = Duration::from_micros(1);
 const HINT: &str = "is the video whole? if other programs play it, convert it (`ffmpeg -i IN -c:v libx264 OUT.mp4`)";
 
 /// A reader of video files: decoded by a child `ffmpeg`, which autorotates and makes pixels square, encoded as JPEG of
-/// quality 85, 4:2:2, without another conversion of colours. Sound and other streams are left out.
+/// quality 85, without another conversion of colours: 4:2:0 where the video is, else 4:2:2. Sound and other streams are left
+/// out.
 ///
 /// Time 0 is the start of the file as ffmpeg sees it: of whichever stream comes first, but at most a minute before the
 /// first frame. What cannot be decoded in the
@@ -100,7 +101,7 @@ impl Video {
         let first = *self.size.get_or_insert((width, height));
         self.resized += u64::from(first != (width, height));
         let (width, height) = (first.0 as usize, first.1 as usize);
-        self.planes.resize(width * height * 2, 0);
+        self.planes.resize(self.probe.chroma().bytes(width * height), 0);
         match self.process.stdout.read_exact(&mut self.planes) {
             Ok(()) => Ok(Some((width, height))),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
@@ -109,8 +110,11 @@ impl Video {
     }
 
     fn frame(&mut self, pts: Option<i64>, width: usize, height: usize) -> Result<TimedItem, ImportError> {
-        let jpeg: Bytes =
-            self.encoder.yuv422(&self.planes, width, height).map_err(|error| self.bad(error.to_string(), HINT))?;
+        let jpeg: Bytes = match self.probe.chroma() {
+            Chroma::HalfSize => self.encoder.yuv420(&self.planes, width, height),
+            Chroma::HalfWidth => self.encoder.yuv422(&self.planes, width, height),
+        }
+        .map_err(|error| self.bad(error.to_string(), HINT))?;
         let mut at = match pts {
             Some(pts) => self.time_of(pts),
             None => {
@@ -234,9 +238,13 @@ mod tests {
         Ok((items, video.warnings()))
     }
 
+    fn subsamp(item: &TimedItem) -> turbojpeg::Subsamp {
+        let Payload::Frame(jpeg) = &item.payload else { panic!() };
+        turbojpeg::read_header(jpeg).unwrap().subsamp
+    }
+
     fn rgb(item: &TimedItem) -> turbojpeg::Image<Vec<u8>> {
         let Payload::Frame(jpeg) = &item.payload else { panic!() };
-        assert_eq!(turbojpeg::read_header(jpeg).unwrap().subsamp, turbojpeg::Subsamp::Sub2x1);
         turbojpeg::decompress(jpeg, PixelFormat::RGB).unwrap()
     }
 
@@ -259,6 +267,7 @@ mod tests {
         command.args(["-nostdin", "-v", "error", "-i", "clip.mkv", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]);
         let source = command.current_dir(folder.path()).output().unwrap().stdout;
         for n in [0, 49] {
+            assert_eq!(subsamp(&items[n]), turbojpeg::Subsamp::Sub2x1);
             let picture = rgb(&items[n]);
             assert_eq!((picture.width, picture.height), (320, 240));
             let truth = &source[n * 320 * 240 * 3..][..320 * 240 * 3];
@@ -283,7 +292,10 @@ mod tests {
             let Some((folder, path)) = make("clip.mkv", &[source.as_slice(), &tags].concat()) else { return };
             let is_quick = probe(&path).unwrap().colours.is_some();
             assert_eq!(is_quick, pixels != "yuv420p10le", "{pixels} {matrix} {range}");
-            let picture = rgb(&read(&path).unwrap().0[0]);
+            let item = &read(&path).unwrap().0[0];
+            let is_half = subsamp(item) == turbojpeg::Subsamp::Sub2x2;
+            assert_eq!(is_half, matches!(pixels, "yuv420p" | "yuvj420p"), "{pixels}");
+            let picture = rgb(item);
             let mut command = Command::new("ffmpeg");
             command.args(["-nostdin", "-v", "error", "-i", "clip.mkv", "-sws_flags", "accurate_rnd+full_chroma_int"]);
             command.args(["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]).current_dir(folder.path());

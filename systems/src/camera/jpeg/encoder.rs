@@ -46,8 +46,30 @@ impl JpegEncoder {
         if !width.is_multiple_of(2) {
             return Err(bad(width, height, "4:2:2 planes need an even width"));
         }
-        self.make_room(planes, 2, width, height)?;
-        let image = YuvImage { pixels: planes, width, align: 1, height, subsamp: Subsamp::Sub2x1 };
+        self.planar(planes, 4, width, height, Subsamp::Sub2x1)
+    }
+
+    /// The same of planes that are 4:2:0 (what FFmpeg calls `yuvj420p`), and stay so: 1.5 x width x height bytes.
+    ///
+    /// # Errors
+    /// [`JpegError::BadPixels`] when width or height is odd, the picture empty or too large, or it has another number of bytes.
+    pub fn yuv420(&mut self, planes: &[u8], width: usize, height: usize) -> Result<Bytes, JpegError> {
+        if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
+            return Err(bad(width, height, "4:2:0 planes need even sides"));
+        }
+        self.planar(planes, 3, width, height, Subsamp::Sub2x2)
+    }
+
+    fn planar(
+        &mut self,
+        planes: &[u8],
+        halves: usize,
+        width: usize,
+        height: usize,
+        subsamp: Subsamp,
+    ) -> Result<Bytes, JpegError> {
+        self.make_room(planes, halves, width, height)?;
+        let image = YuvImage { pixels: planes, width, align: 1, height, subsamp };
         let length = self.compressor.compress_yuv_to_slice(image, &mut self.output).map_err(failed)?;
         Ok(Bytes::copy_from_slice(&self.output[..length]))
     }
@@ -58,7 +80,7 @@ impl JpegEncoder {
     /// # Errors
     /// [`JpegError::BadPixels`] when the picture is empty or too large, or has another number of bytes.
     pub fn rgb(&mut self, pixels: &[u8], width: usize, height: usize) -> Result<Bytes, JpegError> {
-        self.make_room(pixels, 3, width, height)?;
+        self.make_room(pixels, 6, width, height)?;
         self.compress(Image { pixels, width, pitch: width * 3, height, format: PixelFormat::RGB })
     }
 
@@ -67,7 +89,7 @@ impl JpegEncoder {
     /// # Errors
     /// [`JpegError::BadPixels`] when the picture is empty or too large, or has another number of bytes.
     pub fn grey(&mut self, pixels: &[u8], width: usize, height: usize) -> Result<Bytes, JpegError> {
-        self.make_room(pixels, 1, width, height)?;
+        self.make_room(pixels, 2, width, height)?;
         self.compressor.set_subsamp(Subsamp::Gray).map_err(failed)?;
         let image = Image { pixels, width, pitch: width, height, format: PixelFormat::GRAY };
         let length = self.compressor.compress_to_slice(image, &mut self.output).map_err(failed)?;
@@ -112,10 +134,10 @@ impl JpegEncoder {
         Ok(Bytes::copy_from_slice(&self.output[..length]))
     }
 
-    /// Checks a picture of so many bytes a pixel, and has room for its JPEG.
+    /// Checks a picture of so many bytes for two pixels, and has room for its JPEG.
     fn make_room(&mut self, given: &[u8], bytes: usize, width: usize, height: usize) -> Result<(), JpegError> {
         check_size(width, height).map_err(|_| bad(width, height, "it must have pixels, and not too many"))?;
-        if given.len() != bytes * width * height {
+        if given.len() != bytes * width * height / 2 {
             return Err(bad(width, height, "it has another number of bytes than its size asks for"));
         }
         self.reserve(width, height)
