@@ -19,6 +19,9 @@ mod lateness;
 mod mqtt;
 mod parallel;
 mod parked;
+#[cfg(feature = "webrtc")]
+#[path = "../tests/support/puppet.rs"]
+mod puppet;
 mod recorder;
 mod replay;
 mod report;

@@ -43,6 +43,14 @@ pub fn run() -> Outcome {
     let mut report = Report::new("parked", &about);
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     report.row("cpu", "**CPU of a parked vehicle**, of one core", parked, percent(parked), "goal: at most 1 %");
+    let bare = bare(seconds)?;
+    report.row(
+        "bare_cpu",
+        "threads that wake as often as these devices and its ticks, and do nothing",
+        bare,
+        percent(bare),
+        &format!("{:.2} of it: what waking alone costs here", bare / parked),
+    );
     report.row(
         "awake_cpu",
         "the same, never parked",
@@ -52,6 +60,27 @@ pub fn run() -> Outcome {
     );
     report.row("late_p99_ms", "its ticks late, 99th percentile", late, format!("{late:.3} ms"), "10 a second");
     report.print()
+}
+
+/// CPU seconds in a second of threads that wake and sleep on: as often as camera, microphone, range finder and receiver give
+/// something, and as there are ticks.
+fn bare(seconds: u64) -> Result<f64, Box<dyn std::error::Error>> {
+    const HZ: [u64; 5] = [30, 50, 100, 5, 10];
+    let sleepers = HZ.map(|hz| {
+        #[expect(clippy::disallowed_methods, reason = "measured by themselves")]
+        thread::spawn(move || {
+            for _ in 0..hz * seconds {
+                pause(Duration::from_secs(1) / hz as u32);
+            }
+            nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
+        })
+    });
+    let mut used = 0.0;
+    for sleeper in sleepers {
+        let time = sleeper.join().map_err(|_| "a thread has panicked")??;
+        used += time.tv_sec() as f64 + time.tv_nsec() as f64 / 1e9;
+    }
+    Ok(used / seconds as f64)
 }
 
 /// CPU seconds in a second of a run, some seconds after its start, and what it said at its end.

@@ -10,10 +10,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use waywarden_systems::clock::boottime;
 
 use crate::lateness;
+use crate::puppet::Puppet;
 use crate::report::{Outcome, Report, check, median, quick, timed};
 use crate::udp_proxy::{Proxy, before};
 use crate::viewer::Viewer;
@@ -68,7 +70,7 @@ pub fn run() -> Outcome {
     let mut report = Report::new(
         "watching",
         &format!(
-            "A simulated camera of 1280x720 at 30 frames a second, drawn before, with microphone and gate; who watches counts packets and decodes nothing, in another process; {seconds} s each. The narrow link carries {NARROW_KBPS} kbit/s."
+            "A simulated camera of 1280x720 at 30 frames a second, drawn before, with microphone and gate; who watches counts packets and decodes nothing, in another process, unless it is a browser; {seconds} s each. The narrow link carries {NARROW_KBPS} kbit/s."
         ),
     );
     let cores = |cores: f64| format!("{:.1} % of a core", cores * 100.0);
@@ -103,6 +105,7 @@ pub fn run() -> Outcome {
         &format!("95th percentile {p95:.1} ms, loopback; decoding and showing it come on top"),
     );
     report.figure("late_p95_ms", p95);
+    shown(&mut report, seconds)?;
     let ratio = four.encoding / one.encoding;
     report.row(
         "encode_ratio",
@@ -160,6 +163,55 @@ fn with(good: usize, narrow: Option<u32>, seconds: u64) -> Result<Cost, Box<dyn 
     let cost = run.cost(&viewers, seconds);
     drop(viewers);
     cost
+}
+
+/// How late pictures are shown by a real browser, over a good link and over the narrow one.
+fn shown(report: &mut Report, seconds: u64) -> Outcome {
+    let links = [(0, "shown"), (NARROW_KBPS, "shown_narrow")];
+    for (kbps, figure) in links.into_iter().take(if quick() { 1 } else { 2 }) {
+        let run = Watched::start()?;
+        let url = format!("http://{}", run.address);
+        let Some(mut browser) = Puppet::browser(&url, TOKEN, &json!({ "proxy": kbps > 0 })) else { return Ok(()) };
+        let mut proxy = None;
+        browser.open(|answer| {
+            if kbps == 0 {
+                return answer;
+            }
+            let (changed, new): (String, Proxy) = before(answer);
+            new.impairment.set(0, 10, kbps);
+            proxy = Some(new);
+            changed
+        });
+        pause(Duration::from_secs(if quick() { 3 } else { 15 }));
+        browser.told("latencies");
+        let first = browser.told("stats");
+        pause(Duration::from_secs(seconds));
+        let (late, last) = (browser.told("latencies"), browser.told("stats"));
+        let grown = |path: &str| {
+            let number = |of: &Value| of.pointer(path).and_then(Value::as_f64).unwrap_or_default();
+            number(&last) - number(&first)
+        };
+        let (p50, p95) = (late["p50"].as_f64(), late["p95"].as_f64());
+        let (Some(p50), Some(p95)) = (p50, p95) else { return Err(format!("nothing was shown: {last}").into()) };
+        let (freezes, size) =
+            (grown("/video/freezeCount"), (&last["video"]["frameWidth"], &last["video"]["frameHeight"]));
+        let per_second = |path: &str| grown(path) / seconds as f64;
+        let (label, goal) = if kbps == 0 {
+            ("**from the moment a picture is taken to its being shown in Chromium**, median", "goal: at most 60 ms")
+        } else {
+            ("the same over the narrow link, 10 ms each way", "no goal")
+        };
+        let about = format!(
+            "95th percentile {p95:.1} ms, {goal}; {:.1} pictures of {}x{} a second at {:.2} Mbit/s, {freezes:.0} freezes",
+            per_second("/video/framesDecoded"),
+            size.0,
+            size.1,
+            per_second("/video/bytesReceived") * 8e-6,
+        );
+        report.row(&format!("{figure}_p50_ms"), label, p50, format!("{p50:.1} ms"), &about);
+        report.figure(&format!("{figure}_p95_ms"), p95);
+    }
+    Ok(())
 }
 
 /// How late ticks are.

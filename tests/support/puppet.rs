@@ -145,7 +145,12 @@ impl Drop for Puppet {
             if waywarden_systems::clock::boottime().since(begin).as_secs() >= 10 {
                 let _ = self.child.kill();
             }
-            super::outcome::pause(std::time::Duration::from_millis(20));
+            pause();
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for another program")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
 }

@@ -380,8 +380,20 @@ pub(crate) fn decode(path: &Path, colours: Option<Colours>) -> Result<Process, I
     arguments.extend(["-i".as_ref(), file.as_os_str()]);
     arguments.extend(["-map", "0:V:0", "-an", "-sn", "-dn"].map(OsStr::new));
     arguments.extend([keep_every_frame()?, "passthrough", "-vf", &filter].map(OsStr::new));
-    arguments.extend(["-f", "rawvideo", "pipe:1"].map(OsStr::new));
-    Process::start("ffmpeg", &arguments)
+    // Not through a buffer of 32 kB.
+    arguments.extend(["-avioflags", "direct", "-f", "rawvideo", "pipe:1"].map(OsStr::new));
+    let process = Process::start("ffmpeg", &arguments)?;
+    widen(&process.stdout);
+    Ok(process)
+}
+
+/// Has a pipe hold a whole picture, or most of one: with the usual 64 kB the two at its ends wake each other 20 times for one.
+fn widen(pipe: &ChildStdout) {
+    // What anybody may have (`pipe-max-size`). One that stays as it is only takes more time.
+    #[cfg(target_os = "linux")]
+    let _ = nix::fcntl::fcntl(pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20));
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
 }
 
 /// What makes pictures square, even, and of full range BT.601. Colours of 4:2:0 stay 4:2:0: more is not in the video, and
