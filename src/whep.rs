@@ -1,5 +1,6 @@
 //! Live video by WHEP (draft-ietf-wish-whep): an offer is posted, an answer comes back with the place of the session. There
-//! addresses are added (PATCH), and there it ends (DELETE).
+//! addresses are added (PATCH), and there it ends (DELETE). Which servers help to find a way comes with the answer, and before
+//! the offer to whoever asks (OPTIONS).
 
 use axum::Router;
 use axum::body::Bytes;
@@ -24,7 +25,7 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// The routes by which somebody watches.
 pub fn routes(hub: Hub, access: Access) -> Router {
     Router::new()
-        .route("/whep", post(offer).get(sessions))
+        .route("/whep", post(offer).get(sessions).options(help))
         .route("/whep/{id}", patch(candidates).delete(end))
         .route_layer(access::needs(Scope::View))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
@@ -48,6 +49,14 @@ impl FromRef<Watched> for Hub {
 async fn sessions(State(hub): State<Hub>) -> Response {
     // Numbers and names: nothing that JSON could not say.
     json_response(StatusCode::OK, &serde_json::to_value(hub.readings()).unwrap_or_default())
+}
+
+/// Servers that help to find a way: for whoever wants to know them before looking for one.
+async fn help(State(hub): State<Hub>, Extension(visitor): Extension<Visitor>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().insert("accept-post", HeaderValue::from_static(SDP));
+    name_servers(response.headers_mut(), &hub.servers(&visitor.name));
+    response
 }
 
 async fn offer(
@@ -80,9 +89,7 @@ async fn offer(
     let place = HeaderValue::try_from(format!("/whep/{}", answered.id));
     answer.extend(place.map(|place| (LOCATION, place)));
     answer.extend(HeaderValue::try_from(format!("\"{}\"", answered.id)).map(|tag| (ETAG, tag)));
-    for link in servers.iter().flat_map(links).filter_map(|link| HeaderValue::try_from(link).ok()) {
-        answer.append(LINK, link);
-    }
+    name_servers(answer, &servers);
     Ok(response)
 }
 
@@ -125,6 +132,12 @@ fn camera(query: &str) -> Result<Option<String>, Problem> {
         }
     }
     Ok(None)
+}
+
+fn name_servers(headers: &mut HeaderMap, servers: &[IceServer]) {
+    for link in servers.iter().flat_map(links).filter_map(|link| HeaderValue::try_from(link).ok()) {
+        headers.append(LINK, link);
+    }
 }
 
 /// A server that the other end may use, as WHEP has it.

@@ -105,6 +105,37 @@ fn found<'a>(verdict: &'a Value, name: &str) -> &'a str {
     check(verdict, name)["found"].as_str().unwrap()
 }
 
+#[test]
+fn what_listens_for_speech_is_tried_and_what_listens_instead_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("models")).unwrap();
+    let listening = |detector: &str| {
+        let config = nothing_but(&format!("[voice]\ndetector = \"{detector}\"\n[[microphone]]\n"));
+        std::fs::write(dir.path().join("config.toml"), config).unwrap();
+        let args = ["doctor", "--config", "config.toml", "--record", ".", "--json", "--models", "models"];
+        verdict(&waywarden(dir.path(), &args))
+    };
+    let own = listening("earshot");
+    assert_eq!(status(&own, "speech"), "ok", "{own}");
+    let said = found(&own, "speech");
+    assert!(said.starts_with("earshot ") && said.ends_with(" % of a core"), "{said}");
+
+    let missing = listening("silero");
+    assert_eq!(status(&missing, "speech"), "warn", "{missing}");
+    let said = found(&missing, "speech");
+    assert!(said.starts_with("earshot ") && said.contains("because no silero_vad: looked for "), "{said}");
+    assert!(check(&missing, "speech")["todo"].as_str().unwrap().contains("models list"), "{missing}");
+
+    // Not what it claims to be.
+    std::fs::write(dir.path().join("models/silero_vad_16k_op15.onnx"), "no network").unwrap();
+    let wrong = listening("auto");
+    assert_eq!(status(&wrong, "speech"), "fail", "{wrong}");
+    assert!(found(&wrong, "speech").contains("silero_vad_16k_op15.onnx"), "{wrong}");
+    // Nobody listens where there is no microphone.
+    let none = verdict(&doctor(dir.path(), &nothing_but("")));
+    assert!(none["checks"].as_array().unwrap().iter().all(|check| check["name"] != "speech"), "{none}");
+}
+
 /// A certificate for this computer, and its key, as files.
 fn certificate(dir: &Path, name: &str) -> (String, String) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();

@@ -20,6 +20,8 @@ mod outcome;
 mod over_a_broker;
 #[path = "support/puppet.rs"]
 mod puppet;
+#[path = "webrtc/relayed.rs"]
+mod relayed;
 #[path = "support/udp_proxy.rs"]
 mod udp_proxy;
 

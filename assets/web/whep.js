@@ -5,6 +5,19 @@ import { Refused, ask, bearer } from "./api.js";
 // How long a picture may take to be there.
 const PATIENCE_MS = 10_000;
 
+// Servers that help to find a way to the vehicle, with what lets this browser use them for a while. A server that does not say is
+// done without.
+async function servers(signal) {
+  let links;
+  try {
+    links = (await ask("/whep", { method: "OPTIONS", signal })).headers.get("link") ?? "";
+  } catch {
+    return [];
+  }
+  const server = /<([^>]+)>; rel="ice-server"(?:; username="([^"]*)"; credential="([^"]*)")?/g;
+  return [...links.matchAll(server)].map(([, urls, username, credential]) => ({ urls, ...(username ? { username, credential } : {}) }));
+}
+
 // A session with one camera. `told` hears each message of the data channel, `lost` that the session is over.
 export class Whep {
   // Throws `Refused` where the server does not do it; 404 where it knows no WebRTC at all.
@@ -20,7 +33,7 @@ export class Whep {
   }
 
   async offer(camera, { talk, told, lost, signal }) {
-    const peer = this.peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    const peer = this.peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: await servers(signal) });
     peer.addTransceiver("video", { direction: "recvonly" });
     // Who may talk has a place for his voice from the start; until he talks nothing is sent.
     this.audio = peer.addTransceiver("audio", { direction: talk ? "sendrecv" : "recvonly" });

@@ -31,7 +31,15 @@ await page.evaluate(({ token, options }) => {
   window.seen = { states: [], messages: 0, frames: 0, last: null, ended: null, talk: null, late: [], shown: [] };
   window.authorization = { authorization: `Bearer ${token}` };
   window.open_session = async () => {
-    const peer = window.peer = new RTCPeerConnection();
+    // Only by way of a server that the vehicle names, with what it gives for that.
+    let configuration = {};
+    if (options.relayed) {
+      const links = (await fetch("/whep", { method: "OPTIONS", headers: authorization })).headers.get("link") ?? "";
+      const named = [...links.matchAll(/<(turn:[^>]+)>; rel="ice-server"; username="([^"]*)"; credential="([^"]*)"/g)];
+      const iceServers = named.map(([, urls, username, credential]) => ({ urls, username, credential: options.credential ?? credential }));
+      configuration = { iceServers, iceTransportPolicy: "relay" };
+    }
+    const peer = window.peer = new RTCPeerConnection(configuration);
     peer.onconnectionstatechange = () => seen.states.push(peer.connectionState);
     if (options.video !== false) peer.addTransceiver("video", { direction: "recvonly" });
     window.voice = peer.addTransceiver("audio", { direction: options.talk ? "sendrecv" : "recvonly" });
@@ -74,9 +82,12 @@ await page.evaluate(({ token, options }) => {
     const all = [...(await peer.getStats()).values()];
     const video = all.find(entry => entry.type === "inbound-rtp" && entry.kind === "video") ?? {};
     const audio = all.find(entry => entry.type === "inbound-rtp" && entry.kind === "audio") ?? {};
+    const pair = all.find(entry => entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded") ?? {};
+    const kind = id => all.find(entry => entry.id === id)?.candidateType ?? null;
     const pick = (entry, ...names) => Object.fromEntries(names.map(name => [name, entry[name] ?? 0]));
     return {
       state: peer.connectionState,
+      way: { here: kind(pair.localCandidateId), there: kind(pair.remoteCandidateId) },
       video: pick(video, "framesDecoded", "framesDropped", "keyFramesDecoded", "freezeCount", "totalFreezesDuration", "packetsLost",
         "packetsReceived", "nackCount", "pliCount", "frameWidth", "frameHeight", "framesPerSecond", "bytesReceived", "retransmittedPacketsReceived"),
       audio: pick(audio, "packetsReceived", "totalAudioEnergy", "audioLevel"),

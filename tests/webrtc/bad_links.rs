@@ -25,13 +25,20 @@ fn watching(run: &mut Run) -> Option<(Puppet, Proxy)> {
 fn observe(run: &Run, browser: &mut Puppet, what: &str, seconds: u64) -> (impl Fn(&str) -> f64 + use<>, Value) {
     browser.told("latencies");
     let first = browser.told("stats");
-    pause(Duration::from_secs(seconds));
+    let (mut frozen, mut freezes) = (Vec::new(), number(&first, "/video/freezeCount"));
+    for second in 1..=seconds {
+        pause(Duration::from_secs(1));
+        let now = number(&browser.told("stats"), "/video/freezeCount");
+        if std::mem::replace(&mut freezes, now) < now {
+            frozen.push(second);
+        }
+    }
     let last = browser.told("stats");
     let late = browser.told("latencies");
     let target = run.watchers().first().map_or(0.0, |watcher| number(watcher, "/target_bps"));
     let grown = move |path: &str| number(&last, path) - number(&first, path);
     println!(
-        "{what}: {} pictures ({} that stand alone), {} freezes ({:.1} s), {:.2} of {:.2} Mbit/s, {} lost, {} sent again, late {late}",
+        "{what}: {} pictures ({} that stand alone), {} freezes ({:.1} s, in seconds {frozen:?}), {:.2} of {:.2} Mbit/s, {} lost, {} sent again, late {late}",
         grown("/video/framesDecoded"),
         grown("/video/keyFramesDecoded"),
         grown("/video/freezeCount"),
