@@ -25,7 +25,7 @@ impl Link {
         self.free = self.free.max(now);
         let waits = self.free - now;
         self.loses.1 = self.loses.1.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let by_chance = ((self.loses.1 >> 33) as f64) < self.loses.0 * 2f64.powi(31);
+        let by_chance = ((self.loses.1 >> 33) as f64) < self.loses.0 * f64::from(1_u32 << 31);
         let arrives = (waits <= LONGEST && !by_chance).then(|| {
             self.free += bytes as f64 * 8.0 / bps;
             // The other end's clock shows something else.
