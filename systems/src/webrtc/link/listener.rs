@@ -170,7 +170,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
                 } else if any.is::<TransportLayerCc>() {
                     self.gauges.reports_packets.store(true, Ordering::Relaxed);
                     // The estimator has read it already.
-                    more = self.reported_lost(now);
+                    more.extend(self.reported_lost(now));
                 } else if let Some(told) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
                     let target = self.by_loss.told(told.bitrate.into());
                     if !self.gauges.reports_packets.load(Ordering::Relaxed) {

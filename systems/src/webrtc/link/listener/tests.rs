@@ -81,6 +81,20 @@ fn what_is_reported_lost_is_sent_again_unasked_but_once() {
 }
 
 #[test]
+fn of_two_reports_in_one_packet_none_is_forgotten() {
+    let (mut listener, gauges) = listener(1e6);
+    listener.bind_local_stream(&StreamInfo { ssrc: 7, mime_type: "video/H264".to_owned(), ..Default::default() });
+    gauges.lost(7, 100);
+    let mut packet = rtcp(TransportLayerCc::default(), instant());
+    if let Packet::Rtcp(parts) = &mut packet.message.packet {
+        parts.push(Box::new(TransportLayerCc::default()));
+    }
+    listener.handle_read(packet).unwrap();
+    let Packet::Rtcp(parts) = listener.poll_read().unwrap().message.packet else { panic!() };
+    assert!(parts.iter().any(|part| part.as_any().is::<TransportLayerNack>()), "{} parts", parts.len());
+}
+
+#[test]
 fn what_was_asked_for_is_not_sent_again_because_it_is_reported_too() {
     let (mut listener, gauges) = listener(1e6);
     listener.bind_local_stream(&StreamInfo { ssrc: 2, mime_type: "video/H264".to_owned(), ..Default::default() });
