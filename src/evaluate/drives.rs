@@ -58,6 +58,11 @@ struct Driven {
     /// Of the frames that were looked at where there is a lane: those in which one was claimed; and how far off, in metres.
     lane: Share,
     offsets: Vec<f64>,
+    /// Of those claims: how many took the vehicle to be in the lane beside its own, the offsets of the others, and how far from
+    /// the line between the two it was then, in metres.
+    beside: Share,
+    offsets_in_lane: Vec<f64>,
+    from_line: Vec<f64>,
     warnings: BTreeMap<AlertKind, Verdict>,
     /// How early vehicles on a steady course were warned of, in seconds before contact.
     steady: Vec<f64>,
@@ -195,7 +200,22 @@ impl Driven {
         }
         if let (Some(lane), Some(estimate)) = (truth.lane, &frame.lanes) {
             self.lane = self.lane + Share::one(estimate.geometry.is_some());
-            self.offsets.extend(estimate.geometry.map(|seen| f64::from(seen.offset_m) - f64::from(lane.offset_m)));
+            if let Some(seen) = estimate.geometry {
+                self.offset(seen.offset_m.into(), lane.offset_m.into(), lane.width_m.into());
+            }
+        }
+    }
+
+    /// One that is off by more than half a lane is near the line, and counted from the other side of it.
+    fn offset(&mut self, seen_m: f64, true_m: f64, width_m: f64) {
+        let error = seen_m - true_m;
+        self.offsets.push(error);
+        let is_beside = error.abs() > width_m / 2.0;
+        self.beside = self.beside + Share::one(is_beside);
+        if is_beside {
+            self.from_line.push(width_m / 2.0 - true_m.abs());
+        } else {
+            self.offsets_in_lane.push(error);
         }
     }
 
@@ -266,17 +286,18 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
     let lanes: Vec<Share> = drives.iter().map(|driven| driven.lane).collect();
     part.share("lane claimed, of the frames looked at", &lanes, "frames");
     errors(&mut part, "lane: offset error", "m", drives, |driven| Some(&driven.offsets));
-    let looks = drives.iter().map(|driven| driven.offsets.len() as u64).sum();
-    part.drawn("lane: offset error, root mean square", "m", drives.len(), (looks, "looks"), |weights| {
-        let weighted = |value: &dyn Fn(&Driven) -> f64| -> f64 {
-            drives.iter().zip(weights).map(|(driven, times)| value(driven) * f64::from(*times)).sum()
-        };
-        let squares = weighted(&|driven| driven.offsets.iter().map(|error| error * error).sum());
-        let n = weighted(&|driven| driven.offsets.len() as f64);
-        (n > 0.0).then(|| (squares / n).sqrt())
-    });
+    root_mean_square(&mut part, "lane: offset error, root mean square", drives, |driven| &driven.offsets);
     if all {
         part.goal(OFFSET_GOAL);
+        let beside: Vec<Share> = drives.iter().map(|driven| driven.beside).collect();
+        part.share("lane: the one beside it was claimed", &beside, "looks");
+        let from_line: Vec<f64> = drives.iter().flat_map(|driven| driven.from_line.clone()).collect();
+        if let Some(farthest) = from_line.iter().copied().reduce(f64::max) {
+            let n = (from_line.len() as u64, "looks");
+            part.figure("lane: the same, farthest from the line between them", "m", Some(farthest), None, n);
+            let what = "lane: offset error without these, root mean square";
+            root_mean_square(&mut part, what, drives, |driven| &driven.offsets_in_lane);
+        }
     }
     warning_rows(sheet, data, split, drives, all);
 }
@@ -373,6 +394,23 @@ fn precision(part: &mut Part<'_>, name: &str, units: &[Matched]) {
 }
 
 /// Median and ninth decile of errors.
+fn root_mean_square<'a>(
+    part: &mut Part<'_>,
+    what: &str,
+    drives: &[&'a Driven],
+    of: impl Fn(&'a Driven) -> &'a Vec<f64>,
+) {
+    let looks = drives.iter().map(|driven| of(driven).len() as u64).sum();
+    part.drawn(what, "m", drives.len(), (looks, "looks"), |weights| {
+        let weighted = |value: &dyn Fn(&[f64]) -> f64| -> f64 {
+            drives.iter().zip(weights).map(|(driven, times)| value(of(driven)) * f64::from(*times)).sum()
+        };
+        let squares = weighted(&|errors| errors.iter().map(|error| error * error).sum());
+        let n = weighted(&|errors| errors.len() as f64);
+        (n > 0.0).then(|| (squares / n).sqrt())
+    });
+}
+
 fn errors<'a>(
     part: &mut Part<'_>,
     name: &str,
@@ -414,6 +452,15 @@ mod tests {
 
     fn car(left: f32) -> Detection {
         Detection { class: ObjectClass::Car, score: 0.9, left, top: 100.0, width: 100.0, height: 100.0 }
+    }
+
+    #[test]
+    fn a_claim_of_the_lane_beside_is_told_from_a_wrong_offset() {
+        let mut driven = Driven::default();
+        driven.offset(0.5, 0.4, 3.5);
+        driven.offset(-1.7, 1.72, 3.5);
+        assert_eq!((driven.beside, driven.offsets.len()), (Share { part: 1, whole: 2 }, 2));
+        assert!((driven.offsets_in_lane[0] - 0.1).abs() < 1e-9 && (driven.from_line[0] - 0.03).abs() < 1e-9);
     }
 
     /// One frame a second: looked at, held back with a box that still fits, held back with one that no longer does.
@@ -479,6 +526,7 @@ mod tests {
         assert_eq!((driven.near[2], driven.sizes[2].recall), (Share::one(true), Share::one(true)));
         assert_eq!((driven.distances.clone(), driven.distances_near[2].clone()), (vec![4.0], vec![4.0]));
         assert!((driven.offsets[0] - 0.3).abs() < 1e-6);
+        assert_eq!((driven.beside, driven.offsets_in_lane.len()), (Share::one(false), 1));
 
         let mut sheet = Sheet { conditions: Conditions::of(&Config::default()), ..Sheet::default() };
         rows(&mut sheet, "simulated: test", "all seeds", &[&driven, &driven], true);

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ pub struct Impairment {
     pub rate_kbps: AtomicU32,
     /// Packets that came from the vehicle, and those of them that were passed on.
     pub passed: [AtomicU64; 2],
+    /// The number by which the answer names the playout-delay extension of RTP's headers; 0 where it does not.
+    pub playout_number: AtomicU8,
+    /// Milliseconds, at least and at most, after which the picture of the last packet that had one is to be shown.
+    pub playout_ms: [AtomicU32; 2],
 }
 
 /// Milliseconds of packets that wait before the bottleneck; what comes then is lost.
@@ -54,7 +58,32 @@ pub fn before(answer: String) -> (String, Proxy) {
     let port = outer.local_addr().unwrap().port();
     let from = format!(" {} {} typ", words[4], words[5]);
     let changed = answer.replace(&from, &format!(" 127.0.0.1 {port} typ"));
-    (changed, Proxy::new(outer, vehicle))
+    let proxy = Proxy::new(outer, vehicle);
+    let number = answer.lines().find(|line| line.starts_with("a=extmap:") && line.ends_with("/playout-delay"));
+    let number = number.and_then(|line| line["a=extmap:".len()..].split([' ', '/']).next()?.parse().ok());
+    proxy.impairment.playout_number.store(number.unwrap_or(0), Ordering::Relaxed);
+    (changed, proxy)
+}
+
+/// An extension of an RTP packet's header (RFC 8285, one byte each); SRTP leaves headers as they are.
+fn extension(packet: &[u8], number: u8) -> Option<&[u8]> {
+    let [first, kind, ..] = packet else { return None };
+    // Version 2, with extensions, and no RTCP (RFC 5761).
+    if first >> 4 & 0b1101 != 0b1001 || (192..=223).contains(kind) {
+        return None;
+    }
+    let rest = packet.get(12 + 4 * usize::from(first & 15)..)?;
+    let [0xbe, 0xde, high, low, elements @ ..] = rest else { return None };
+    let mut elements = elements.get(..4 * usize::from(u16::from_be_bytes([*high, *low])))?;
+    while let [head, behind @ ..] = elements {
+        let length = usize::from(head & 15) + 1;
+        match head >> 4 {
+            0 => elements = behind,
+            this if this == number => return behind.get(..length),
+            _ => elements = behind.get(length..)?,
+        }
+    }
+    None
 }
 
 impl Proxy {
@@ -116,6 +145,13 @@ impl Way {
             *operator.lock().unwrap() = Some(source);
         } else {
             impairment.passed[0].fetch_add(1, Ordering::Relaxed);
+            let number = impairment.playout_number.load(Ordering::Relaxed);
+            if let (1.., Some([a, b, c])) = (number, extension(&buffer[..length], number)) {
+                // Twelve bits each, in steps of 10 ms.
+                let (least, most) = (u32::from(*a) << 4 | u32::from(*b >> 4), u32::from(*b & 15) << 8 | u32::from(*c));
+                impairment.playout_ms[0].store(least * 10, Ordering::Relaxed);
+                impairment.playout_ms[1].store(most * 10, Ordering::Relaxed);
+            }
         }
         self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         if (self.chance >> 33) % 1_000_000 < u64::from(impairment.loss_ppm.load(Ordering::Relaxed)) {

@@ -78,6 +78,28 @@ await page.evaluate(({ token, options }) => {
     window.place = answer.headers.get("location");
     return { status: answer.status, type: answer.headers.get("content-type"), place, sdp: await answer.text() };
   };
+  // A session as the operator's page opens it, by the page's own code: only what it is told of can help, as above.
+  window.open_by_page = async camera => {
+    const { use } = await import("/api.js");
+    const { Whep } = await import("/whep.js");
+    use(token);
+    const Plain = RTCPeerConnection;
+    if (options.relayed) {
+      window.RTCPeerConnection = class extends Plain {
+        constructor(configuration) { super({ ...configuration, iceTransportPolicy: "relay" }); }
+      };
+    }
+    try {
+      const session = await Whep.begin(camera, { talk: false, told: () => seen.messages++, lost: why => { seen.ended = why; } });
+      window.peer = session.peer;
+      video.srcObject = session.stream;
+      return { connected: true };
+    } catch (error) {
+      return { connected: false, why: error.message };
+    } finally {
+      window.RTCPeerConnection = Plain;
+    }
+  };
   window.stats = async () => {
     const all = [...(await peer.getStats()).values()];
     const video = all.find(entry => entry.type === "inbound-rtp" && entry.kind === "video") ?? {};
@@ -126,6 +148,7 @@ try {
   for (;;) {
     const order = await heard();
     if (order.do === "open") say(await page.evaluate(() => open_session()));
+    else if (order.do === "open by page") say(await page.evaluate(camera => open_by_page(camera), order.camera));
     else if (order.do === "answer") say(await page.evaluate(async sdp => { await peer.setRemoteDescription({ type: "answer", sdp }); return {}; }, order.sdp));
     else if (order.do === "stats") say(await page.evaluate(() => stats()));
     else if (order.do === "latencies") say(await latencies());

@@ -54,6 +54,27 @@ impl Drop for Relay {
 }
 
 #[test]
+fn the_operator_s_page_uses_what_the_vehicle_names() {
+    let Some(relay) = Relay::start() else { return };
+    let relayed = json!({ "relayed": true });
+    let by_page = json!({ "do": "open by page", "camera": "front" });
+    let mut run = Run::start(&relay.config());
+    let Some(mut browser) = Puppet::browser(&run.url(), TOKEN, &relayed) else { return };
+    let opened = browser.tell(&by_page);
+    assert_eq!(opened["connected"], true, "{opened}");
+    run.until("pictures", |_| (number(&browser.told("stats"), "/video/framesDecoded") > 10.0).then_some(()));
+    let stats = browser.told("stats");
+    assert_eq!(stats["way"]["here"], "relay", "{stats}");
+    drop((browser, run));
+
+    // That it could not have come there otherwise.
+    let run = Run::start("");
+    let Some(mut browser) = Puppet::browser(&run.url(), TOKEN, &relayed) else { return };
+    let opened = browser.tell(&by_page);
+    assert_eq!(opened["connected"], false, "{opened}");
+}
+
+#[test]
 fn who_finds_no_other_way_is_relayed_with_the_vehicle_s_credentials_and_with_no_others() {
     let Some(relay) = Relay::start() else { return };
     let mut run = Run::start(&relay.config());

@@ -19,7 +19,7 @@ use super::peer::{self, Command, Ends, OpenError, Setup};
 use super::send::{Operators, operators};
 use super::studio::{Picture, Studio, StudioSettings};
 use super::turn::Turn;
-use crate::clock::boottime;
+use crate::clock::{boottime, instant};
 use crate::ingress::Outlet;
 use crate::scene::Showing;
 
@@ -131,6 +131,8 @@ pub struct PeerReading {
     pub sent_again: u64,
     /// Requests for a picture that stands alone.
     pub keyframes_asked: u64,
+    /// Milliseconds from such a request to the first packet of one, at most; up to now where it is waited for still.
+    pub keyframe_wait_ms: f64,
     /// Whether the other end reports each packet.
     pub reports_packets: bool,
 }
@@ -341,7 +343,7 @@ impl Hub {
             let known = self.0.settings.cameras.iter().find(|(stream, _)| *stream == camera);
             known.map(|(_, name)| name.clone())
         };
-        let inside = self.inside();
+        let (inside, now) = (self.inside(), instant());
         let reading = |(number, entry): (&u64, &Entry)| PeerReading {
             session: *number,
             camera: entry.camera.and_then(name),
@@ -350,6 +352,7 @@ impl Hub {
             sent_bytes: entry.gauges.sent_bytes.load(Relaxed),
             sent_again: entry.gauges.sent_again.load(Relaxed),
             keyframes_asked: entry.gauges.keyframes_asked.load(Relaxed),
+            keyframe_wait_ms: entry.gauges.longest_for_keyframe(now).as_secs_f64() * 1e3,
             reports_packets: entry.gauges.reports_packets.load(Relaxed),
         };
         inside.entries.iter().map(reading).collect()

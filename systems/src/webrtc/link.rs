@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rtc::interceptor::{StreamInfo, TaggedPacket};
 use tokio::sync::Notify;
@@ -53,13 +53,47 @@ pub(super) struct Gauges {
     pub wanted: Notify,
     /// Requests for one.
     pub keyframes_asked: AtomicU64,
+    /// How long they wait for it.
+    pub patience: Mutex<Patience>,
     /// The first packet of which the newest report speaks, by its number on the whole link (transport-wide).
     pub reported_from: AtomicU32,
     /// Packets that were reported lost and that nobody has looked at yet: their stream, and their number in it.
     pub losses: Mutex<Vec<(u32, u16)>>,
 }
 
+/// How long the other end waits for a picture that stands alone.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// Since when, where it waits.
+    since: Option<Instant>,
+    /// The longest that it did.
+    longest: Duration,
+}
+
 impl Gauges {
+    /// The other end asks for a picture that stands alone.
+    fn asked_for_keyframe(&self, now: Instant) {
+        self.keyframes_asked.fetch_add(1, Ordering::Relaxed);
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).since.get_or_insert(now);
+        self.want_keyframe();
+    }
+
+    /// The first packet of one leaves.
+    fn keyframe_leaves(&self, now: Instant) {
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = patience.since.take() {
+            patience.longest = patience.longest.max(now.saturating_duration_since(since));
+        }
+    }
+
+    /// The longest that the other end has waited for a picture that stands alone, from its request to the first packet; up to
+    /// now where it waits still.
+    pub fn longest_for_keyframe(&self, now: Instant) -> Duration {
+        let patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = patience.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        patience.longest.max(now)
+    }
+
     /// How long pictures wait before they leave.
     pub fn waiting(&self) -> Duration {
         Duration::from_micros(self.waiting_us.load(Ordering::Relaxed).into())
@@ -110,6 +144,20 @@ struct Belt {
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
+
+/// What goes on is what lies on the belt: these two methods of an interceptor are always the same.
+macro_rules! taken_from_belt {
+    () => {
+        fn poll_read(&mut self) -> Option<TaggedPacket> {
+            self.belt.read.pop_front()
+        }
+
+        fn poll_write(&mut self) -> Option<TaggedPacket> {
+            self.belt.write.pop_front()
+        }
+    };
+}
+use taken_from_belt;
 
 fn is_of_pictures(stream: &StreamInfo) -> bool {
     stream.mime_type.to_ascii_lowercase().starts_with("video/")

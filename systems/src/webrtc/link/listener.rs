@@ -16,7 +16,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::super::rates::ByLoss;
-use super::{Belt, Gauges, is_of_pictures};
+use super::{Belt, Gauges, is_of_pictures, taken_from_belt};
 
 /// A whole picture in place of packets that are not sent again is wanted no more often: on a link that is full it makes things
 /// worse.
@@ -159,8 +159,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
             for part in parts.iter_mut() {
                 let any = part.as_any();
                 if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
-                    self.gauges.keyframes_asked.fetch_add(1, Ordering::Relaxed);
-                    self.gauges.want_keyframe();
+                    self.gauges.asked_for_keyframe(now);
                 } else if let Some(asked) = any.downcast_ref::<TransportLayerNack>() {
                     self.refill(now);
                     let kept = self.asked(now, asked);
@@ -184,10 +183,6 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
         Ok(())
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.belt.read.pop_front()
-    }
-
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         if packet.message.has(&Attribute::Retransmission) {
             self.gauges.sent_again.fetch_add(1, Ordering::Relaxed);
@@ -196,9 +191,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Listener {
         Ok(())
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.belt.write.pop_front()
-    }
+    taken_from_belt!();
 }
 
 impl Interceptor for Listener {

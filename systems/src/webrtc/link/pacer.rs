@@ -10,7 +10,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use rtc::shared::marshal::MarshalSize;
 
-use super::{Belt, Gauges, is_of_pictures};
+use super::{Belt, Gauges, is_of_pictures, taken_from_belt};
 
 /// Pictures leave so many times as fast as the link is believed to carry: a picture that stands alone is many times as large as
 /// the others, and must not wait for its average.
@@ -24,6 +24,10 @@ const BURST: Duration = Duration::from_millis(10);
 
 /// Pictures that wait for longer are given up, all of them: newer ones are worth more.
 const LONGEST_WAIT: Duration = Duration::from_millis(700);
+
+/// Kinds of units of H.264: parameters of the pictures that follow, and several units in one packet.
+const SPS: u8 = 7;
+const STAP_A: u8 = 24;
 
 /// Lets packets of pictures leave at the pace of the link: those that are sent again first, since a picture that came in part
 /// stands still until then. Everything else leaves at once.
@@ -79,6 +83,9 @@ impl Pacer {
             self.waiting_bits -= bits;
             // It leaves now: the time that it waited here is none of the network's.
             packet.now = now;
+            if !packet.message.has(&Attribute::Retransmission) && begins_keyframe(&packet) {
+                self.gauges.keyframe_leaves(now);
+            }
             self.send(packet);
         }
         let wait = (self.waiting_bits.max(0.0) - self.budget.min(0.0)) / pace;
@@ -100,6 +107,14 @@ impl Pacer {
     }
 }
 
+/// Whether a picture that stands alone begins with this packet (RFC 6184): it has the sequence parameter set before it.
+fn begins_keyframe(packet: &TaggedPacket) -> bool {
+    let Packet::Rtp(of) = &packet.message.packet else { return false };
+    let kind = |at: usize| of.payload.get(at).map(|head| head & 31);
+    // Alone, or first of what is sent together (STAP-A), behind its length.
+    kind(0) == Some(SPS) || kind(0) == Some(STAP_A) && kind(3) == Some(SPS)
+}
+
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
@@ -110,10 +125,6 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
     fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         self.belt.read.push_back(packet);
         Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.belt.read.pop_front()
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
@@ -134,9 +145,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
         Ok(())
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.belt.write.pop_front()
-    }
+    taken_from_belt!();
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.release(now);

@@ -9,7 +9,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
-use super::{Belt, Gauges};
+use super::{Belt, Gauges, taken_from_belt};
 
 /// Notes from which packet on a report speaks, before the library reads it. The library takes packets of which no report ever
 /// spoke for lost; but reports are lost as well, and with one of them everything that came in the time between two.
@@ -44,18 +44,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Reports {
         Ok(())
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.belt.read.pop_front()
-    }
-
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         self.belt.write.push_back(packet);
         Ok(())
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.belt.write.pop_front()
-    }
+    taken_from_belt!();
 }
 
 impl Interceptor for Reports {

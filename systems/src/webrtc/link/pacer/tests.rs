@@ -90,3 +90,38 @@ fn what_waits_for_too_long_is_given_up() {
     assert!(pacer.waiting.len() < 20);
     assert!(gauges.keyframe.load(Ordering::Relaxed));
 }
+
+#[test]
+fn how_long_the_other_end_waits_for_a_picture_that_stands_alone_is_told() {
+    let gauges = Arc::<Gauges>::default();
+    gauges.set_target(1_000_000.0);
+    let mut pacer = Pacer::new(gauges.clone());
+    let stream = StreamInfo { ssrc: 7, ssrc_rtx: Some(9), mime_type: "video/H264".to_owned(), ..Default::default() };
+    pacer.bind_local_stream(&stream);
+    let ms = Duration::from_millis;
+    let start = instant();
+    let mut leaves = |payload: &'static [u8], again: bool, now| {
+        let mut packet = rtp(7, 0, now);
+        if let Packet::Rtp(of) = &mut packet.message.packet {
+            of.payload = payload.into();
+        }
+        if again {
+            packet.message = packet.message.with(Attribute::Retransmission);
+        }
+        pacer.handle_write(packet).unwrap();
+        pacer.handle_timeout(now).unwrap();
+        assert!(pacer.poll_write().is_some());
+    };
+    let (alone, together, other) = (&[0x67, 1][..], &[0x78, 0, 9, 0x67, 1][..], &[0x41, 7][..]);
+    leaves(alone, false, start);
+    assert_eq!(gauges.longest_for_keyframe(start + ms(900)), Duration::ZERO, "nobody has asked");
+    gauges.asked_for_keyframe(start + ms(900));
+    gauges.asked_for_keyframe(start + ms(950));
+    leaves(other, false, start + ms(1000));
+    leaves(alone, true, start + ms(1050));
+    assert_eq!(gauges.longest_for_keyframe(start + ms(1100)), ms(200), "he waits still");
+    leaves(together, false, start + ms(1150));
+    gauges.asked_for_keyframe(start + ms(1200));
+    leaves(alone, false, start + ms(1210));
+    assert_eq!(gauges.longest_for_keyframe(start + ms(9000)), ms(250));
+}
