@@ -169,7 +169,9 @@ fn driver(config: &Config, spec: &StreamSpec, drive: &Drive, start: &Start) -> R
             let device = simulated::device(config, spec, drive, simulated::today())?;
             let simulation = &config.simulation;
             let faults = Faults::new(simulation.faults_per_hour, simulation.seed, spec.id.0);
-            return Ok(Arc::new(SimulatedDriver::new(device, start.clone(), faults)));
+            let driver = SimulatedDriver::new(device, start.clone(), faults);
+            let sends_often = matches!(spec.kind, StreamKind::Range { .. });
+            return Ok(Arc::new(if sends_often { driver.gathering() } else { driver }));
         }
     };
     match &spec.kind {

@@ -39,6 +39,8 @@ impl Start {
 pub struct SimulatedDriver {
     state: Mutex<State>,
     start: Start,
+    /// It may hand over several things at a time where ticks are far apart, as devices at serial ports do that send often.
+    gathers: bool,
 }
 
 struct State {
@@ -60,7 +62,21 @@ const AWAY: Duration = Duration::from_secs(3);
 impl SimulatedDriver {
     /// This device, from `start` on, with what happens to it.
     pub fn new(device: Device, start: Start, faults: Option<Faults>) -> Self {
-        Self { state: Mutex::new(State { next: device, faults, back: Mono::default() }), start }
+        Self { state: Mutex::new(State { next: device, faults, back: Mono::default() }), start, gathers: false }
+    }
+
+    /// The same of a device that sends often.
+    pub fn gathering(self) -> Self {
+        Self { gathers: true, ..self }
+    }
+
+    /// When what was `due` is handed over: with the end of so long a piece of the drive.
+    fn given(&self, due: Mono, begin: Mono, lease: &Lease) -> Mono {
+        let gather = if self.gathers { lease.gather() } else { Duration::ZERO };
+        match due.since(begin).as_nanos().checked_rem(gather.as_nanos()) {
+            Some(over @ 1..) => due + (gather - Duration::from_nanos(over as u64)),
+            _ => due,
+        }
     }
 }
 
@@ -78,9 +94,12 @@ impl Driver for SimulatedDriver {
         }
         let begin = self.start.now();
         lease.opened("simulated", Pace { silence: SILENCE })?;
+        // Pictures that were taken earlier are old: the camera has rested since.
+        let mut rested = Mono::default();
         loop {
             let item = (state.next)();
             let due = begin + Duration::from_nanos(item.at.0);
+            let is_picture = matches!(item.payload, Payload::Frame(_));
             if boottime().since(due) > TOO_LATE {
                 if lease.is_over() {
                     return Err(Over.into());
@@ -89,7 +108,7 @@ impl Driver for SimulatedDriver {
                 continue;
             }
             loop {
-                let left = due.since(boottime());
+                let left = self.given(due, begin, lease).since(boottime());
                 if left.is_zero() {
                     break;
                 }
@@ -99,8 +118,12 @@ impl Driver for SimulatedDriver {
             if let Some(fault) = state.faults.as_mut().and_then(|faults| faults.at(due.since(begin))) {
                 happen(fault, &mut state, lease)?;
             }
-            if !matches!(item.payload, Payload::Frame(_)) || lease.wants(due) {
+            if is_picture && due < rested {
+                lease.spare();
+            } else if !is_picture || lease.wants(due) {
                 lease.send(due, item.payload)?;
+            } else if lease.rest()? {
+                rested = boottime();
             }
         }
     }

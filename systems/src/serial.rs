@@ -23,13 +23,11 @@ pub use address::{Address, AddressError};
 pub use listing::{SerialListing, UsbIdentity, serial_ports};
 
 use crate::clock::boottime;
-use crate::supervisor::{Driver, DriverError, Lease, Over, Pace};
+use crate::ingress::PARKED_PERIOD;
+use crate::supervisor::{Driver, DriverError, GATHER, Lease, Over, Pace};
 
 /// How long a call may wait for bytes: stopping takes that long at most.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// How long pieces are gathered: as long as two ticks are apart at least, so that it costs no time.
-const GATHER: Duration = Duration::from_millis(2);
 
 /// A silence for so long is a stall: the port is opened anew, which brings adapters that hang to life. Health calls a
 /// device stale long before. It is no shorter, because opening helps no device that is only without power, and what
@@ -43,6 +41,8 @@ const SILENT_PERIODS: f64 = 5.0;
 pub struct SerialDevice {
     address: Address,
     pace: Pace,
+    /// It sends more often than there are ticks while the vehicle is parked, and when is of no account then.
+    often: bool,
     #[cfg(feature = "serial")]
     rate: Rate,
 }
@@ -74,6 +74,7 @@ impl SerialDevice {
         Ok(Self {
             address,
             pace,
+            often: PARKED_PERIOD.as_secs_f64() * rate_hz > 1.0,
             #[cfg(feature = "serial")]
             rate,
         })
@@ -92,7 +93,7 @@ impl SerialDevice {
             Rate::Given(baud) => {
                 let mut port = port::Port::open(path, *baud)?;
                 lease.opened(&format!("{what}, {baud} Bd{}", others()), self.pace)?;
-                return pump(&mut port, lease);
+                return self.pump(&mut port, lease);
             }
             Rate::Sought(memory) => memory,
         };
@@ -106,12 +107,27 @@ impl SerialDevice {
         for (captured, bytes) in found.heard {
             lease.send(captured, Payload::Serial(bytes))?;
         }
-        pump(&mut port, lease)
+        self.pump(&mut port, lease)
     }
 
     #[cfg(not(feature = "serial"))]
     fn run_port(&self, _: &std::path::Path, _: &Lease) -> Result<(), DriverError> {
         Err(DriverError::Failed(AddressError::NoPorts.to_string()))
+    }
+}
+
+impl SerialDevice {
+    /// Hands over what comes until the lease is over or nothing more can come. Silence is the supervisor's business.
+    fn pump(&self, from: &mut dyn Read, lease: &Lease) -> Result<(), DriverError> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(bytes) = read(from, &mut buffer)? {
+                lease.send(boottime(), Payload::Serial(Bytes::copy_from_slice(bytes)))?;
+                lease.wait(if self.often { lease.gather() } else { GATHER })?;
+            } else if lease.is_over() {
+                return Err(Over.into());
+            }
+        }
     }
 }
 
@@ -122,21 +138,8 @@ impl Driver for SerialDevice {
             Address::Server { host, port } => {
                 let mut server = server::Server::connect(host, *port, &|| lease.is_over())?;
                 lease.opened(&format!("{} ({})", self.address, server.peer()), self.pace)?;
-                pump(&mut server, lease)
+                self.pump(&mut server, lease)
             }
-        }
-    }
-}
-
-/// Hands over what comes until the lease is over or nothing more can come. Silence is the supervisor's business.
-fn pump(from: &mut dyn Read, lease: &Lease) -> Result<(), DriverError> {
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(bytes) = read(from, &mut buffer)? {
-            lease.send(boottime(), Payload::Serial(Bytes::copy_from_slice(bytes)))?;
-            lease.wait(GATHER)?;
-        } else if lease.is_over() {
-            return Err(Over.into());
         }
     }
 }

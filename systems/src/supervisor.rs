@@ -19,6 +19,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use lease::GATHER;
 pub use lease::{Lease, Over};
 pub use probe::{Tried, try_out};
 pub use watch::{Remote, Supervisor, install_nudge};

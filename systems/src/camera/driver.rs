@@ -20,7 +20,7 @@ use bytes::Bytes;
 use waywarden_components::prelude::*;
 
 use self::open::Opened;
-use self::stream::Picture;
+use self::stream::{BUFFERS, Picture};
 use super::buffers::Buffers;
 use super::jpeg::{JpegEncoder, JpegError};
 use super::mjpeg;
@@ -117,7 +117,8 @@ impl Driver for V4l2Camera {
     fn run(&self, lease: &Lease) -> Result<(), DriverError> {
         let Opened { path, what, format, fps, mut stream } = open::open(&self.address, &self.wanted)?;
         let mut maker = Maker::new(format).map_err(|error| DriverError::Failed(error.to_string()))?;
-        let mut open = false;
+        // Pictures that were taken while nobody wanted any.
+        let (mut open, mut old) = (false, 0);
         loop {
             if lease.is_over() {
                 return Err(Over.into());
@@ -135,9 +136,14 @@ impl Driver for V4l2Camera {
             if !std::mem::replace(&mut open, true) {
                 lease.opened(&what, pace(fps))?;
             }
-            if lease.wants(picture.captured) {
+            if old > 0 {
+                old -= 1;
+            } else if lease.wants(picture.captured) {
                 let jpeg = maker.jpeg(&picture);
                 lease.send(picture.captured, Payload::Frame(jpeg))?;
+            } else if lease.rest()? {
+                // All buffers but that of this picture have been filled meanwhile.
+                old = BUFFERS - 1;
             }
         }
     }

@@ -98,7 +98,7 @@ pub fn channel(stream: StreamId, capacity: usize, policy: DropPolicy, wake: Wake
 }
 
 impl Outlet {
-    /// The same of a camera that hands on little while the vehicle is parked.
+    /// The same of a device that knows whether the vehicle is parked: a camera hands on little then.
     pub fn sparing(mut self, parking: Parking) -> Self {
         self.sparing = Some(Sparing::new(parking));
         self
@@ -107,6 +107,23 @@ impl Outlet {
     /// Whether a picture that was taken at `captured` is to be sent. Asked before anything is made of it, once.
     pub fn wants(&self, captured: Mono) -> bool {
         self.sparing.as_ref().is_none_or(|sparing| sparing.wants(captured))
+    }
+
+    /// Counts a picture that was not asked about as one that is not wanted.
+    pub fn spare(&self) {
+        if let Some(sparing) = &self.sparing {
+            sparing.spare();
+        }
+    }
+
+    /// When the next picture that is wanted will be taken, at the earliest; none where all are.
+    pub fn next_wanted(&self) -> Option<Mono> {
+        self.sparing.as_ref().and_then(Sparing::next_wanted)
+    }
+
+    /// Whether the vehicle is parked, so that ticks are far apart.
+    pub fn is_parked(&self) -> bool {
+        self.sparing.as_ref().is_some_and(Sparing::is_parked)
     }
 
     /// Hands an item over and wakes the tick.

@@ -61,11 +61,26 @@ impl Sparing {
     pub fn wants(&self, captured: Mono) -> bool {
         let last = Mono(self.last.load(Ordering::Relaxed));
         if self.parking.is_parked() && captured.since(last) < APART {
-            self.parking.0.not_wanted.fetch_add(1, Ordering::Relaxed);
+            self.spare();
             return false;
         }
         self.last.store(captured.0, Ordering::Relaxed);
         true
+    }
+
+    /// Counts a picture that is not handed on.
+    pub fn spare(&self) {
+        self.parking.0.not_wanted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When the next picture that is handed on will be taken, at the earliest; none unless the vehicle is parked.
+    pub fn next_wanted(&self) -> Option<Mono> {
+        self.is_parked().then(|| Mono(self.last.load(Ordering::Relaxed)) + APART)
+    }
+
+    /// Whether the vehicle is parked now.
+    pub fn is_parked(&self) -> bool {
+        self.parking.is_parked()
     }
 }
 
@@ -84,7 +99,9 @@ mod tests {
         parking.set(true);
         assert_eq!(handed_on(12, 75), 3);
         assert_eq!(parking.not_wanted(), 72);
+        assert_eq!(sparing.next_wanted(), Some(Mono::from_nanos(15_940_000_000)));
         parking.set(false);
+        assert_eq!(sparing.next_wanted(), None);
         assert_eq!(handed_on(15, 25), 25);
     }
 }

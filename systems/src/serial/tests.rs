@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use super::*;
-use crate::ingress::{Inlet, channel, wake};
+use crate::ingress::{Inlet, PARKED_PERIOD, Parking, channel, wake};
 use crate::supervisor::{Supervisor, SupervisorSettings, Task};
 
 /// A device under a supervisor, until it has been heard to say what is wanted.
@@ -84,6 +84,38 @@ fn a_server_is_heard_lost_and_found() {
         accept(&listener).write_all(b"again").unwrap();
         heard.until(|all| all.contains(&Payload::Serial(Bytes::from_static(b"again"))));
     });
+}
+
+#[test]
+fn what_comes_often_is_gathered_while_the_vehicle_is_parked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let parking = Parking::default();
+    let (outlet, inlet) = channel(StreamId(1), 1000, DropPolicy::KeepOldest, wake().0);
+    let device = SerialDevice::new(address, 0, 100.0).unwrap();
+    let task = Task { name: "device".to_owned(), driver: Arc::new(device), outlet: outlet.sparing(parking.clone()) };
+    let supervisor = Supervisor::start(vec![task], SupervisorSettings::default()).unwrap();
+    let mut heard = Heard { inlet, all: Vec::new() };
+    let mut stream = accept(&listener);
+    // How many pieces a hundred bytes come in, one every 10 ms, and how long that takes.
+    let mut pieces = || {
+        heard.all.clear();
+        let begin = boottime();
+        for _ in 0..100 {
+            stream.write_all(b"x").unwrap();
+            (0..5).for_each(|_| pause());
+        }
+        let came = heard.until(|all| Heard::bytes(all).len() >= 100);
+        assert_eq!(Heard::bytes(came).len(), 100, "nothing is lost");
+        let pieces = came.iter().filter(|payload| matches!(payload, Payload::Serial(_))).count();
+        (pieces, boottime().since(begin))
+    };
+    let (awake, _) = pieces();
+    parking.set(true);
+    let (parked, took) = pieces();
+    println!("{awake} pieces, {parked} while parked");
+    assert!(parked as u128 <= took.as_millis() / PARKED_PERIOD.as_millis() + 2, "{parked} pieces in {took:?}");
+    assert!(supervisor.stop(Duration::from_secs(10)).is_empty());
 }
 
 #[test]

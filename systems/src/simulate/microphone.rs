@@ -61,12 +61,16 @@ impl MicrophoneSimulator {
     #[expect(clippy::should_implement_trait, reason = "never ends, and says so by its type")]
     pub fn next(&mut self) -> TimedItem {
         let t = self.given as f64 / RATE;
-        let firing = 30.0 + 2.2 * self.drive.moment(t).speed_mps();
-        let engine = f64::from(u8::from(self.drive.scenario().sound.engine));
+        let sound = &self.drive.scenario().sound;
+        // What is never heard need not be made.
+        let (engine, speech) = (sound.engine, sound.speech > 0.0);
+        let firing = if engine { 30.0 + 2.2 * self.drive.moment(t).speed_mps() } else { 0.0 };
         self.talking = self.talk.at(t);
         let mut pcm = Vec::with_capacity(CHUNK * 2);
         for _ in 0..CHUNK {
-            let sample = self.vehicle(firing) * engine + self.voice();
+            let vehicle = if engine { self.vehicle(firing) } else { 0.0 };
+            let voice = if speech { self.voice() } else { 0.0 };
+            let sample = vehicle + voice;
             pcm.extend_from_slice(&((sample * 32768.0).round().clamp(-32768.0, 32767.0) as i16).to_le_bytes());
         }
         self.given += CHUNK as u64;

@@ -9,7 +9,16 @@ use waywarden_components::prelude::*;
 
 use super::Pace;
 use crate::clock::{boottime, to_wait};
-use crate::ingress::Outlet;
+use crate::ingress::{Outlet, PARKED_PERIOD};
+
+/// As long as two ticks are apart at least, so that gathering costs no time.
+pub(crate) const GATHER: Duration = Duration::from_millis(2);
+
+/// How long before the next picture is wanted a camera takes up its work again.
+const AHEAD: Duration = Duration::from_millis(150);
+
+/// How often a camera that rests looks whether the vehicle is parked still.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The lease is over: the thread is to come back at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +92,36 @@ impl Lease {
     pub fn wants(&self, captured: Mono) -> bool {
         self.beat();
         self.outlet.wants(captured)
+    }
+
+    /// A picture is old, and is not asked about: counted, and a sign of life.
+    pub fn spare(&self) {
+        self.beat();
+        self.outlet.spare();
+    }
+
+    /// Rests while the vehicle is parked and no picture is wanted, with signs of life; until shortly before one is. Tells
+    /// whether it has: what was taken meanwhile is old.
+    ///
+    /// # Errors
+    /// [`Over`].
+    pub fn rest(&self) -> Result<bool, Over> {
+        let mut rested = false;
+        while let Some(wanted) = self.outlet.next_wanted() {
+            let left = wanted.since(boottime() + AHEAD);
+            if left.is_zero() {
+                break;
+            }
+            self.wait(left.min(LOOK))?;
+            self.beat();
+            rested = true;
+        }
+        Ok(rested)
+    }
+
+    /// How long what comes often may be gathered: no longer than ticks are apart.
+    pub fn gather(&self) -> Duration {
+        if self.outlet.is_parked() { PARKED_PERIOD } else { GATHER }
     }
 
     /// A sign of life: nothing has come, and that is as it should be.

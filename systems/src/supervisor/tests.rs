@@ -6,7 +6,7 @@ use waywarden_components::prelude::*;
 
 use super::*;
 use crate::clock::boottime;
-use crate::ingress::{Inlet, channel, wake};
+use crate::ingress::{Inlet, PARKED_PERIOD, Parking, channel, wake};
 
 /// What a driver does from one start to its end.
 type Act = fn(&Lease) -> Result<(), DriverError>;
@@ -296,4 +296,48 @@ fn stopping_says_who_was_left_behind_and_ends_leases_first() {
     other.drain();
     (0..10).for_each(|_| pause());
     assert!(other.drain().is_empty());
+}
+
+/// The lease of a camera that knows whether the vehicle is parked.
+fn of_camera() -> (Lease, super::lease::Held, Parking, Inlet) {
+    let parking = Parking::default();
+    let (outlet, inlet) = channel(StreamId(1), 1000, DropPolicy::KeepNewest, wake().0);
+    let (lease, held) = Lease::new(outlet.sparing(parking.clone()));
+    (lease, held, parking, inlet)
+}
+
+#[test]
+fn a_parked_camera_rests_until_shortly_before_a_picture_is_wanted() {
+    let (lease, held, parking, _inlet) = of_camera();
+    assert!(!lease.rest().unwrap() && lease.gather() < PARKED_PERIOD, "all are wanted");
+    parking.set(true);
+    assert_eq!(lease.gather(), PARKED_PERIOD);
+    let begin = boottime();
+    assert!(lease.wants(begin) && !lease.wants(begin + Duration::from_millis(33)));
+    assert!(lease.rest().unwrap());
+    let rested = boottime().since(begin);
+    assert!(rested >= Duration::from_millis(830), "{rested:?}");
+    assert!(boottime().since(held.beat()) < rested, "with signs of life");
+    assert!(!lease.rest().unwrap(), "it is time");
+    held.revoke();
+    assert_eq!(lease.rest(), Ok(false));
+    lease.wants(boottime() + Duration::from_secs(5));
+    assert_eq!(lease.rest(), Err(Over));
+}
+
+#[test]
+fn a_camera_that_rests_comes_back_when_the_vehicle_is_no_longer_parked() {
+    let (lease, _held, parking, _inlet) = of_camera();
+    parking.set(true);
+    // A picture of long from now: the next is wanted later still.
+    assert!(lease.wants(boottime() + Duration::from_secs(60)));
+    let begin = boottime();
+    std::thread::scope(|scope| {
+        let rests = scope.spawn(|| lease.rest());
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!rests.is_finished());
+        parking.set(false);
+        assert_eq!(rests.join().unwrap(), Ok(true));
+    });
+    assert!(boottime().since(begin) < Duration::from_secs(10));
 }

@@ -20,8 +20,11 @@ use crate::clock::{boottime, to_wait};
 /// What is said of a task that is held back.
 const SWITCHED_OFF: &str = "switched off";
 
-/// How often silences are looked at.
+/// How often threads are looked at that are to come back.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How often silences are looked at, which may be a second long: a computer that is woken seldom uses little.
+const CALM_LOOK: Duration = Duration::from_millis(200);
 
 /// Threads of one task that may hang at a time. What hangs holds its device, memory and a thread.
 const MOST_HUNG: usize = 4;
@@ -155,7 +158,9 @@ impl Watch {
                 self.look_at(n);
             }
             let next = self.tasks.iter().filter_map(Watched::due).min();
-            let patience = to_wait(next.map_or(LOOK, |next| next.since(boottime()).min(LOOK)));
+            let is_calm = |watched: &Watched| !matches!(watched.state, State::Ending { .. });
+            let look = if self.tasks.iter().all(is_calm) { CALM_LOOK } else { LOOK };
+            let patience = to_wait(next.map_or(look, |next| next.since(boottime()).min(look)));
             crossbeam_channel::select! {
                 recv(self.ends) -> end => if let Ok(end) = end { self.end(end) },
                 recv(wishes) -> wish => if let Ok(wish) = wish { self.grant(&wish) },

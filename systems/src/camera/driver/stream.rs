@@ -14,7 +14,7 @@ use waywarden_components::prelude::*;
 use crate::clock::{boottime, monotonic};
 
 /// Buffers that a driver fills in turn: what is taken late by less than three pictures is not lost.
-const BUFFERS: u32 = 4;
+pub const BUFFERS: u32 = 4;
 
 /// A picture older than this when it comes has a stamp that is of no use.
 const OLDEST: Duration = Duration::from_secs(5);
