@@ -48,7 +48,7 @@ pub fn run() -> Outcome {
     let bare = bare(seconds)?;
     report.row(
         "bare_cpu",
-        "threads that wake as often as these devices and its ticks, and do nothing",
+        "threads that wake as often as its own, and do nothing",
         bare,
         percent(bare),
         &format!("{:.2} of it: what waking alone costs here", bare / parked),
@@ -64,10 +64,10 @@ pub fn run() -> Outcome {
     report.print()
 }
 
-/// CPU seconds in a second of threads that wake and sleep on: as often as camera, microphone, range finder and receiver give
-/// something, and as there are ticks.
+/// CPU seconds in a second of threads that wake and sleep on, as often as those of the program do while it is parked: camera,
+/// microphone, range finder, receiver (a sentence at a time), supervisor and tick.
 fn bare(seconds: u64) -> Result<f64, Box<dyn std::error::Error>> {
-    const HZ: [u64; 5] = [30, 50, 100, 5, 10];
+    const HZ: [u64; 6] = [11, 50, 10, 18, 5, 10];
     let sleepers = HZ.map(|hz| {
         #[expect(clippy::disallowed_methods, reason = "measured by themselves")]
         thread::spawn(move || {

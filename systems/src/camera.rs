@@ -74,7 +74,7 @@ impl CameraPlugin {
 pub fn capture(
     mut frames: Query<(&StableId, &Stamp, &Frame, &mut Thumbnail, &mut LaneFeatures)>,
     cameras: Query<(&StableId, &Camera, &LaneTracker)>,
-    (gate, closer): (Res<GateSettings>, Res<CloserLook>),
+    (gate, closer, parked): (Res<GateSettings>, Res<CloserLook>, Option<Res<Parked>>),
     ahead: Option<Res<LookAhead>>,
 ) {
     if !gate.enabled {
@@ -87,7 +87,9 @@ pub fn capture(
         .collect();
     fresh.sort_unstable();
     // With a model, too: its masks have no gaps in dashed lines, ridges do.
-    let closely = due_frames(&fresh, &cameras, *closer);
+    // A parked vehicle keeps in no lane.
+    let is_parked = parked.is_some_and(|parked| parked.parked);
+    let closely = if is_parked { BTreeMap::new() } else { due_frames(&fresh, &cameras, *closer) };
     let look = |id: &StableId, frame: &Frame, thumbnail: &mut Thumbnail, features: &mut LaneFeatures| {
         if *thumbnail != Thumbnail::Pending {
             return;
@@ -160,11 +162,12 @@ pub fn first_look(jpeg: &[u8], lanes: Option<CameraGeometry>) -> FirstLook {
 pub fn gate(
     mut frames: Query<(&StableId, &Stamp, &Thumbnail, &mut GateScore)>,
     mut cameras: Query<(&StableId, &Link, &mut Gate)>,
-    settings: Res<GateSettings>,
+    (settings, parked): (Res<GateSettings>, Option<Res<Parked>>),
 ) {
     if !settings.enabled {
         return;
     }
+    let settings = settings.of(parked.as_deref());
     let mut fresh: Vec<_> = frames.iter_mut().filter(|(.., score)| **score == GateScore::Pending).collect();
     fresh.sort_unstable_by_key(|(id, ..)| **id);
     for (id, stamp, thumbnail, mut score) in fresh {

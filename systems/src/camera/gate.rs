@@ -6,6 +6,7 @@ use bevy_ecs::resource::Resource;
 use serde::{Deserialize, Serialize};
 use waywarden_components::device::{Link, LinkState};
 use waywarden_components::frame::{Gate, GateScore, Luma};
+use waywarden_components::motion::Parked;
 use waywarden_components::time::Mono;
 
 /// When a frame is worth looking at.
@@ -22,6 +23,19 @@ pub struct GateSettings {
 impl Default for GateSettings {
     fn default() -> Self {
         Self { enabled: true, threshold: 2.0, force_after: Duration::from_secs(2) }
+    }
+}
+
+/// That age while the vehicle is parked, at least: nothing moves, or it would not be, and each look of a model costs more than
+/// everything else then.
+const PARKED_FORCE: Duration = Duration::from_secs(10);
+
+impl GateSettings {
+    /// Those of a vehicle that is parked, where it is.
+    pub fn of(self, parked: Option<&Parked>) -> Self {
+        let is_parked = parked.is_some_and(|parked| parked.parked);
+        let least = if is_parked { PARKED_FORCE } else { Duration::ZERO };
+        Self { force_after: self.force_after.max(least), ..self }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of what becomes of pictures that are none.
 
+use std::time::Duration;
+
 use bevy_ecs::system::RunSystemOnce;
 use bytes::Bytes;
 
@@ -45,6 +47,29 @@ fn look(world: &mut World, seq: u64, jpeg: &Bytes) -> (GateScore, bool) {
     world.run_system_once(lanes::understand).unwrap();
     let mut lanes = world.query::<&EgoLane>();
     (*world.get::<GateScore>(frame).unwrap(), lanes.single(world).unwrap().frame == Some(id))
+}
+
+#[test]
+fn a_parked_vehicle_looks_for_no_lanes_and_less_often_at_what_has_not_changed() {
+    let mut world = world();
+    let road = road(640, 360);
+    world.insert_resource(GateSettings {
+        threshold: 3.0,
+        force_after: Duration::from_secs(1),
+        ..GateSettings::default()
+    });
+    // One picture a second.
+    let accepted = |world: &mut World, from: u64, looks: u64| -> Vec<(bool, bool)> {
+        let looks = (0..looks).map(|n| look(world, from + 10 * n, &road));
+        looks.map(|(score, lane)| (score.accepted(), lane)).collect()
+    };
+    assert_eq!(accepted(&mut world, 10, 3), [(true, true); 3]);
+    world.insert_resource(Parked { parked: true, ..Parked::default() });
+    let parked = accepted(&mut world, 40, 10);
+    assert!(parked[..9].iter().all(|look| *look == (false, false)), "{parked:?}");
+    assert_eq!(parked[9], (true, false), "after ten seconds");
+    world.insert_resource(Parked::default());
+    assert_eq!(accepted(&mut world, 140, 1), [(true, true)]);
 }
 
 #[test]

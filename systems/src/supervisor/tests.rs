@@ -299,7 +299,7 @@ fn stopping_says_who_was_left_behind_and_ends_leases_first() {
 }
 
 /// The lease of a camera that knows whether the vehicle is parked.
-fn of_camera() -> (Lease, super::lease::Held, Parking, Inlet) {
+fn of_camera() -> (Lease, lease::Held, Parking, Inlet) {
     let parking = Parking::default();
     let (outlet, inlet) = channel(StreamId(1), 1000, DropPolicy::KeepNewest, wake().0);
     let (lease, held) = Lease::new(outlet.sparing(parking.clone()));
@@ -326,6 +326,7 @@ fn a_parked_camera_rests_until_shortly_before_a_picture_is_wanted() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "waits for another thread")]
 fn a_camera_that_rests_comes_back_when_the_vehicle_is_no_longer_parked() {
     let (lease, _held, parking, _inlet) = of_camera();
     parking.set(true);

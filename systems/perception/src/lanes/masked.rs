@@ -27,10 +27,10 @@ use motion::Predicted;
 use sight::{Sight, Sights};
 
 /// Looks before pitch and width are known well enough for a lane to be claimed.
-const LEAST_LEARNT: u32 = 3;
+const LEAST_LEARNT: u32 = 2;
 /// Confidence from which both lines are claimed, and below which one of them ends the claim.
-const CLAIM: (f32, f32) = (0.7, 0.3);
-/// A line that is seen becomes fully sure in so many seconds, and by no less and no more than this in a look: three looks
+const CLAIM: (f32, f32) = (0.6, 0.3);
+/// A line that is seen becomes fully sure in so many seconds, and by no less and no more than this in a look: two or three looks
 /// that agree are enough, one is not.
 const SURE_S: f64 = 0.4;
 const RISE: (f64, f64) = (0.25, 0.4);
