@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{StreamInfo, TaggedPacket};
@@ -55,6 +55,8 @@ pub(super) struct Gauges {
     pub keyframes_asked: AtomicU64,
     /// How long they wait for it.
     pub patience: Mutex<Patience>,
+    /// The newest one: its first packet, by its number in its stream, and when that came to be sent; none before the first.
+    newest_keyframe: Mutex<Option<(u16, Instant)>>,
     /// The first packet of which the newest report speaks, by its number on the whole link (transport-wide).
     pub reported_from: AtomicU32,
     /// Packets that were reported lost and that nobody has looked at yet: their stream, and their number in it.
@@ -84,6 +86,26 @@ impl Gauges {
         if let Some(since) = patience.since.take() {
             patience.longest = patience.longest.max(now.saturating_duration_since(since));
         }
+    }
+
+    /// A picture that stands alone begins with the packet of this number.
+    fn keyframe_begins(&self, number: u16, now: Instant) {
+        *self.newest_keyframe() = Some((number, now));
+    }
+
+    fn newest_keyframe(&self) -> MutexGuard<'_, Option<(u16, Instant)>> {
+        self.newest_keyframe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one has come to be sent since.
+    fn had_keyframe(&self, since: Instant) -> bool {
+        self.newest_keyframe().is_some_and(|(_, at)| at >= since)
+    }
+
+    /// Whether a picture that stands alone has been made since the packet of this number: nobody needs it any more.
+    fn is_superseded(&self, number: u16) -> bool {
+        // Numbers go round: of two the nearer way tells which is later.
+        self.newest_keyframe().is_some_and(|(newest, _)| number != newest && newest.wrapping_sub(number) < 1 << 15)
     }
 
     /// The longest that the other end has waited for a picture that stands alone, from its request to the first packet; up to

@@ -108,20 +108,27 @@ impl Listener {
         asked
     }
 
-    /// What is sent again of these, some of it twice, and nothing that was within the time `lately`. For the rest a whole
-    /// picture is sent.
+    /// What is sent again of these, some of it twice; nothing that was within the time `lately`, and nothing from before a whole
+    /// picture. Where they are more than may be sent, a whole picture is sent in the place of them all, if there was none lately.
     fn within_budget(&mut self, now: Instant, numbers: impl Iterator<Item = u16>, lately: Duration) -> Vec<NackPair> {
-        let mut nacks = Vec::new();
-        for number in numbers {
-            let lately = |at: &Instant| now.saturating_duration_since(*at) < lately;
-            if self.sent_again.get(&number).is_some_and(lately) {
-                continue;
+        let lately = |at: &Instant| now.saturating_duration_since(*at) < lately;
+        let is_wanted =
+            |number: &u16| !self.sent_again.get(number).is_some_and(lately) && !self.gauges.is_superseded(*number);
+        let wanted: Vec<u16> = numbers.filter(is_wanted).collect();
+        let too_many = wanted.len() as f64 > self.allowance;
+        match self.instead.filter(|last| now.saturating_duration_since(*last) < INSTEAD) {
+            // It is being made.
+            Some(last) if !self.gauges.had_keyframe(last) => return Vec::new(),
+            None if too_many => {
+                self.instead = Some(now);
+                self.gauges.want_keyframe();
+                return Vec::new();
             }
+            _ => {}
+        }
+        let mut nacks = Vec::new();
+        for number in wanted {
             if self.allowance < 1.0 {
-                if self.instead.is_none_or(|last| now.saturating_duration_since(last) >= INSTEAD) {
-                    self.instead = Some(now);
-                    self.gauges.want_keyframe();
-                }
                 break;
             }
             let times = if self.allowance >= TWICE_FROM { 2 } else { 1 };

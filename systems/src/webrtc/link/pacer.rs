@@ -25,6 +25,9 @@ const BURST: Duration = Duration::from_millis(10);
 /// Pictures that wait for longer are given up, all of them: newer ones are worth more.
 const LONGEST_WAIT: Duration = Duration::from_millis(700);
 
+/// A picture that stands alone does not wait behind others that would for so long or longer: they are given up for it.
+const SUPERSEDED: Duration = Duration::from_millis(100);
+
 /// Kinds of units of H.264: parameters of the pictures that follow, and several units in one packet.
 const SPS: u8 = 7;
 const STAP_A: u8 = 24;
@@ -83,20 +86,24 @@ impl Pacer {
             self.waiting_bits -= bits;
             // It leaves now: the time that it waited here is none of the network's.
             packet.now = now;
-            if !packet.message.has(&Attribute::Retransmission) && begins_keyframe(&packet) {
+            if !packet.message.has(&Attribute::Retransmission) && keyframe_at(&packet).is_some() {
                 self.gauges.keyframe_leaves(now);
             }
             self.send(packet);
         }
         let wait = (self.waiting_bits.max(0.0) - self.budget.min(0.0)) / pace;
         if wait > LONGEST_WAIT.as_secs_f64() {
-            self.waiting.clear();
-            self.again = 0;
-            self.waiting_bits = 0.0;
+            self.give_up();
             self.gauges.want_keyframe();
         }
         let wait = if self.waiting.is_empty() { 0.0 } else { wait };
         self.gauges.waiting_us.store((wait * 1e6) as u32, Ordering::Relaxed);
+    }
+
+    fn give_up(&mut self) {
+        self.waiting.clear();
+        self.again = 0;
+        self.waiting_bits = 0.0;
     }
 
     fn send(&mut self, packet: TaggedPacket) {
@@ -107,12 +114,13 @@ impl Pacer {
     }
 }
 
-/// Whether a picture that stands alone begins with this packet (RFC 6184): it has the sequence parameter set before it.
-fn begins_keyframe(packet: &TaggedPacket) -> bool {
-    let Packet::Rtp(of) = &packet.message.packet else { return false };
+/// The number of this packet, if a picture that stands alone begins with it (RFC 6184): with its sequence parameter set.
+fn keyframe_at(packet: &TaggedPacket) -> Option<u16> {
+    let Packet::Rtp(of) = &packet.message.packet else { return None };
     let kind = |at: usize| of.payload.get(at).map(|head| head & 31);
     // Alone, or first of what is sent together (STAP-A), behind its length.
-    kind(0) == Some(SPS) || kind(0) == Some(STAP_A) && kind(3) == Some(SPS)
+    let begins = kind(0) == Some(SPS) || kind(0) == Some(STAP_A) && kind(3) == Some(SPS);
+    begins.then_some(of.header.sequence_number)
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
@@ -134,8 +142,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
             return Ok(());
         }
         let now = packet.now;
+        let is_again = packet.message.has(&Attribute::Retransmission);
+        if let (false, Some(number)) = (is_again, keyframe_at(&packet)) {
+            self.gauges.keyframe_begins(number, now);
+            if self.gauges.waiting() > SUPERSEDED {
+                self.give_up();
+            }
+        }
         self.waiting_bits += Self::bits(&packet);
-        if packet.message.has(&Attribute::Retransmission) {
+        if is_again {
             self.waiting.insert(self.again, packet);
             self.again += 1;
         } else {

@@ -36,10 +36,19 @@ fn retransmissions_have_a_budget_and_a_picture_makes_up_for_the_rest() {
     assert_eq!(kept(&mut listener, nack(100, 10), start), 14);
     assert_eq!(kept(&mut listener, nack(100, 10), start + Duration::from_millis(20)), 0, "they are on their way");
     assert!(!gauges.keyframe.load(Ordering::Relaxed));
-    assert!(kept(&mut listener, nack(200, 50), start + Duration::from_millis(40)) < 10);
+    let ms = Duration::from_millis;
+    assert_eq!(kept(&mut listener, nack(200, 50), start + ms(40)), 0, "more than it may");
     assert!(gauges.keyframe.load(Ordering::Relaxed));
+    assert_eq!(kept(&mut listener, nack(250, 1), start + ms(300)), 0, "the picture is being made");
+    gauges.keyframe_begins(251, start + ms(310));
+    assert_eq!(kept(&mut listener, nack(240, 10), start + ms(320)), 0, "it stands for all before");
+    assert!(kept(&mut listener, nack(250, 3), start + ms(330)) >= 2, "and not for itself and what follows");
     // A quarter of 1 Mbit/s for a second is some 26 packets; what may come at once is less.
-    assert_eq!(kept(&mut listener, nack(100, 10), start + Duration::from_secs(1)), 14);
+    assert_eq!(kept(&mut listener, nack(300, 10), start + ms(1330)), 14);
+    // Numbers go round.
+    gauges.keyframe_begins(3, start + ms(1340));
+    assert_eq!(kept(&mut listener, nack(65_530, 5), start + ms(3000)), 0);
+    assert_eq!(kept(&mut listener, nack(3, 1), start + ms(3000)), 2);
 }
 
 #[test]
@@ -51,7 +60,7 @@ fn packets_lost_by_chance_are_sent_twice_and_of_many_each_once() {
         assert_eq!(kept(&mut listener, nack(100 + n, 1), start + Duration::from_millis(330) * n.into()), 2);
     }
     let (mut listener, _) = self::listener(1e6);
-    assert_eq!(kept(&mut listener, nack(100, 50), start), 15);
+    assert_eq!(kept(&mut listener, nack(100, 15), start), 15);
 }
 
 #[test]

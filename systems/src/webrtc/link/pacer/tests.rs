@@ -125,3 +125,33 @@ fn how_long_the_other_end_waits_for_a_picture_that_stands_alone_is_told() {
     leaves(alone, false, start + ms(1210));
     assert_eq!(gauges.longest_for_keyframe(start + ms(9000)), ms(250));
 }
+
+#[test]
+fn a_picture_that_stands_alone_does_not_wait_behind_others() {
+    let gauges = Arc::<Gauges>::default();
+    gauges.set_target(1_000_000.0);
+    let mut pacer = Pacer::new(gauges.clone());
+    let stream = StreamInfo { ssrc: 7, ssrc_rtx: Some(9), mime_type: "video/H264".to_owned(), ..Default::default() };
+    pacer.bind_local_stream(&stream);
+    let now = instant();
+    let keyframe = |number: u16| {
+        let mut packet = rtp(7, 0, now);
+        if let Packet::Rtp(of) = &mut packet.message.packet {
+            of.payload = (&[0x67, 1][..]).into();
+            of.header.sequence_number = number;
+        }
+        packet
+    };
+    // What waits for a moment only goes first.
+    (0..5).for_each(|_| pacer.handle_write(rtp(7, 1200, now)).unwrap());
+    pacer.handle_write(keyframe(5)).unwrap();
+    assert!(pacer.waiting.len() > 2 && gauges.is_superseded(4) && !gauges.is_superseded(5));
+    (0..30).for_each(|_| pacer.handle_write(rtp(7, 1200, now)).unwrap());
+    let mut again = rtp(9, 1200, now);
+    again.message = again.message.with(Attribute::Retransmission);
+    pacer.handle_write(again).unwrap();
+    assert!(gauges.waiting() > SUPERSEDED);
+    pacer.handle_write(keyframe(36)).unwrap();
+    assert_eq!((pacer.waiting.len(), pacer.again), (1, 0));
+    assert!(gauges.waiting() < SUPERSEDED);
+}
