@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 #[cfg(feature = "camera")]
 use waywarden_systems::camera::listing::{CameraListing, cameras};
@@ -40,7 +39,7 @@ struct Kind {
 
 impl Kind {
     #[cfg(any(feature = "camera", feature = "serial", feature = "sound"))]
-    fn new<T: Serialize>(title: &'static str, devices: &[T], lines: impl Fn(&T) -> Vec<String>) -> Self {
+    fn new<T: serde::Serialize>(title: &'static str, devices: &[T], lines: impl Fn(&T) -> Vec<String>) -> Self {
         Self { title, json: json!(devices), devices: devices.iter().map(lines).collect() }
     }
 }
@@ -50,7 +49,8 @@ impl Kind {
 /// # Errors
 /// When that cannot be written.
 pub fn run(args: &DevicesArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let kinds = [
+    // None at all in a build that knows of no devices.
+    let kinds: Vec<(&str, Kind)> = vec![
         #[cfg(feature = "camera")]
         ("cameras", Kind::new("Cameras", &cameras(), camera)),
         #[cfg(feature = "sound")]
