@@ -76,11 +76,20 @@ impl Run {
         Self::start_after("", more)
     }
 
+    /// With all of a config.
+    fn start_with(config: &str) -> Self {
+        Self::begin("", config)
+    }
+
     /// The same, in a shell that has run `prelude` before.
     fn start_after(prelude: &str, more: &str) -> Self {
+        Self::begin(prelude, &format!("{CONFIG}{more}"))
+    }
+
+    fn begin(prelude: &str, config: &str) -> Self {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.toml"), format!("{CONFIG}{more}")).unwrap();
+        std::fs::write(dir.path().join("config.toml"), config).unwrap();
         std::fs::write(dir.path().join("token"), TOKEN).unwrap();
         let args = ["run", "--simulate", "--config", "config.toml", "--record", "rec", "--log", "info"];
         let mut child = start_after(dir.path(), prelude, &args);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::udp_proxy::{Proxy, before};
-use super::{Puppet, Run, TOKEN, number, pause};
+use super::{CONFIG, Puppet, Run, TOKEN, number, pause};
 
 /// A browser behind a proxy, that sees pictures.
 fn watching(run: &mut Run) -> Option<(Puppet, Proxy)> {
@@ -160,7 +160,9 @@ fn for_a_minute_each_of_narrow_links() {
 #[test]
 #[ignore = "long: ten minutes of video"]
 fn latency_does_not_grow_with_time() {
-    let mut run = Run::start("");
+    // At the size that is promised: nothing else is done beside it.
+    let mut run =
+        Run::start_with(&CONFIG.replace("width = 640", "width = 1280").replace("height = 360", "height = 720"));
     let Some((mut browser, _proxy)) = watching(&mut run) else { return };
     let (_, first) = observe(&run, &mut browser, "the first minute", 60);
     pause(Duration::from_secs(8 * 60));
