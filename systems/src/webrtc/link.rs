@@ -63,6 +63,9 @@ pub(super) struct Gauges {
     pub losses: Mutex<Vec<(u32, u16)>>,
 }
 
+/// So long is it remembered where a picture that stands alone began: nobody asks for what is older.
+const SUPERSEDES: Duration = Duration::from_secs(5);
+
 /// How long the other end waits for a picture that stands alone.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
@@ -103,9 +106,12 @@ impl Gauges {
     }
 
     /// Whether a picture that stands alone has been made since the packet of this number: nobody needs it any more.
-    fn is_superseded(&self, number: u16) -> bool {
-        // Numbers go round: of two the nearer way tells which is later.
-        self.newest_keyframe().is_some_and(|(newest, _)| number != newest && newest.wrapping_sub(number) < 1 << 15)
+    fn is_superseded(&self, number: u16, now: Instant) -> bool {
+        // Numbers go round, in minutes: of two the nearer way tells which is later, as long as the older one is not old.
+        self.newest_keyframe().is_some_and(|(newest, at)| {
+            let is_new = now.saturating_duration_since(at) < SUPERSEDES;
+            is_new && number != newest && newest.wrapping_sub(number) < 1 << 15
+        })
     }
 
     /// The longest that the other end has waited for a picture that stands alone, from its request to the first packet; up to

@@ -113,7 +113,7 @@ impl Listener {
     fn within_budget(&mut self, now: Instant, numbers: impl Iterator<Item = u16>, lately: Duration) -> Vec<NackPair> {
         let lately = |at: &Instant| now.saturating_duration_since(*at) < lately;
         let is_wanted =
-            |number: &u16| !self.sent_again.get(number).is_some_and(lately) && !self.gauges.is_superseded(*number);
+            |number: &u16| !self.sent_again.get(number).is_some_and(lately) && !self.gauges.is_superseded(*number, now);
         let wanted: Vec<u16> = numbers.filter(is_wanted).collect();
         let too_many = wanted.len() as f64 > self.allowance;
         match self.instead.filter(|last| now.saturating_duration_since(*last) < INSTEAD) {

@@ -49,6 +49,8 @@ fn retransmissions_have_a_budget_and_a_picture_makes_up_for_the_rest() {
     gauges.keyframe_begins(3, start + ms(1340));
     assert_eq!(kept(&mut listener, nack(65_530, 5), start + ms(3000)), 0);
     assert_eq!(kept(&mut listener, nack(3, 1), start + ms(3000)), 2);
+    // Half of them later, two minutes of pictures, what was long ago says nothing.
+    assert_eq!(kept(&mut listener, nack(3 + 33_000, 1), start + ms(120_000)), 2);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_picture_that_stands_alone_does_not_wait_behind_others() {
     // What waits for a moment only goes first.
     (0..5).for_each(|_| pacer.handle_write(rtp(7, 1200, now)).unwrap());
     pacer.handle_write(keyframe(5)).unwrap();
-    assert!(pacer.waiting.len() > 2 && gauges.is_superseded(4) && !gauges.is_superseded(5));
+    assert!(pacer.waiting.len() > 2 && gauges.is_superseded(4, now) && !gauges.is_superseded(5, now));
     (0..30).for_each(|_| pacer.handle_write(rtp(7, 1200, now)).unwrap());
     let mut again = rtp(9, 1200, now);
     again.message = again.message.with(Attribute::Retransmission);
