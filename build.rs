@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
+use lzma_rust2::{LzmaOptions, LzmaWriter};
 
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
@@ -20,7 +19,34 @@ fn main() -> io::Result<()> {
     println!("cargo:rustc-env=WAYWARDEN_COMMIT={}", commit.unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo:rustc-env=WAYWARDEN_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     let out = std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
-    pack_library(&Path::new(&out).join("plotly.js.deflate"))
+    let out = Path::new(&out);
+    // A development build is linked often, and need not be small.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") && linker_knows(FOLD, out) {
+        println!("cargo:rustc-link-arg-bins={FOLD}");
+    }
+    pack_library(&out.join("plotly.js.lzma"))
+}
+
+/// Functions whose instructions are the same become one: a megabyte of what is compiled for each type anew. In Rust the addresses
+/// of functions mean nothing; of the C libraries SQLite compares some, in what is not asked of it (window functions) and with
+/// functions of which there is no second one.
+const FOLD: &str = "-Wl,--icf=all";
+
+/// Whether whatever links for this target takes an argument: not every linker knows every one.
+fn linker_knows(argument: &str, out: &Path) -> bool {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let source = out.join("linked.rs");
+    let (Some(rustc), Some(target), Ok(())) =
+        (variable("RUSTC"), variable("TARGET"), std::fs::write(&source, "fn main() {}"))
+    else {
+        return false;
+    };
+    let mut command = Command::new(rustc);
+    command.arg(&source).arg("--target").arg(target).arg("-o").arg(out.join("linked"));
+    command.arg("-C").arg(format!("link-arg={argument}"));
+    command.args(variable("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}")));
+    command.args(variable("CARGO_ENCODED_RUSTFLAGS").iter().flat_map(|flags| flags.split('\x1f')));
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// plotly.js alone, a quarter of its size: what sets mathematical formulas comes with it, is half as large, and is not needed.
@@ -28,8 +54,9 @@ fn pack_library(path: &Path) -> io::Result<()> {
     const END: &str = "</script>";
     let sources = plotly::Plot::offline_js_sources();
     let end = sources.find(END).ok_or(io::ErrorKind::InvalidData)?;
-    let mut packed = DeflateEncoder::new(Vec::new(), Compression::best());
-    packed.write_all(&sources.as_bytes()[..end + END.len()])?;
+    let library = &sources.as_bytes()[..end + END.len()];
+    let mut packed = LzmaWriter::new_use_header(Vec::new(), &LzmaOptions::with_preset(6), Some(library.len() as u64))?;
+    packed.write_all(library)?;
     std::fs::write(path, packed.finish()?)
 }
 

@@ -169,6 +169,7 @@ fn voice(config: &Config) -> VoicePlugin {
         pre_roll_ms: voice.pre_roll_ms,
         max_utterance_s: voice.max_utterance_s,
         silero: (voice.silero_enter as f32, voice.silero_exit as f32),
+        ..VoiceSettings::default()
     };
     VoicePlugin { settings }
 }

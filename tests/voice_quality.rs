@@ -310,29 +310,38 @@ fn thresholds() {
         for heard in &heard {
             print(detector, heard, &figures(heard, &again(heard, &settings(detector))));
         }
+        // The beginnings, by the thresholds as they are; then these, by the beginnings as they are.
+        let now = settings(detector);
+        let mut tried = Vec::new();
+        for rising_ms in [0, 32, 48, 64, 80, 96, 128, 160, 300] {
+            for rising in [0.3f32, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] {
+                tried.push(VoiceSettings { rising, rising_ms, ..now.clone() });
+            }
+        }
         for enter in [0.3f32, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95] {
             for exit in [0.1f32, 0.2, 0.35, 0.5, 0.7] {
                 for enter_ms in [16, 32, 48, 64, 96, 128] {
-                    if exit > enter {
-                        continue;
+                    if exit <= enter {
+                        tried.push(VoiceSettings { enter, exit, enter_ms, ..VoiceSettings::default() });
                     }
-                    let settings = VoiceSettings { enter, exit, enter_ms, ..VoiceSettings::default() };
-                    let all: Vec<Figures> =
-                        heard.iter().map(|heard| figures(heard, &again(heard, &settings))).collect();
-                    let f1 = |n: usize| 100.0 * all[n].utterances.f1().unwrap_or(0.0);
-                    let alone = all[3].utterances.and(all[4].utterances).false_active().unwrap_or(0.0);
-                    println!(
-                        "GRID {detector} {enter} {exit} {enter_ms}: F1 {:.1} {:.1} {:.1}, starts {:.2} {:.2} {:.2}, alone {:.2} %",
-                        f1(0),
-                        f1(1),
-                        f1(2),
-                        in_time(&all[0].delays),
-                        in_time(&all[1].delays),
-                        in_time(&all[2].delays),
-                        100.0 * alone
-                    );
                 }
             }
+        }
+        for settings in tried {
+            let VoiceSettings { enter, exit, enter_ms, rising, rising_ms, .. } = settings;
+            let all: Vec<Figures> = heard.iter().map(|heard| figures(heard, &again(heard, &settings))).collect();
+            let f1 = |n: usize| 100.0 * all[n].utterances.f1().unwrap_or(0.0);
+            let alone = all[3].utterances.and(all[4].utterances).false_active().unwrap_or(0.0);
+            println!(
+                "GRID {detector} {enter} {exit} {enter_ms} {rising} {rising_ms}: F1 {:.1} {:.1} {:.1}, starts {:.2} {:.2} {:.2}, alone {:.2} %",
+                f1(0),
+                f1(1),
+                f1(2),
+                in_time(&all[0].delays),
+                in_time(&all[1].delays),
+                in_time(&all[2].delays),
+                100.0 * alone
+            );
         }
     }
 }

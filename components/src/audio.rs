@@ -78,6 +78,9 @@ pub struct Voice {
     /// Where the last window above the upper threshold ended so far.
     #[serde(default)]
     pub speech_until: Option<Mono>,
+    /// Windows in a row, up to now, that may be the beginning of speech, while silent.
+    #[serde(default)]
+    pub rising: u32,
 }
 
 /// The sound that voice detection keeps: the pre-roll while silent, the utterance while speaking.

@@ -15,7 +15,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp, compressed_buf_len};
 use waywarden_components::prelude::*;
-use waywarden_systems::camera::buffers::Buffers;
+use waywarden_systems::buffers::Buffers;
 use waywarden_systems::clock::boottime;
 use waywarden_systems::registry::Register;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use waywarden_components::prelude::*;
-use waywarden_systems::camera::buffers::Buffers;
+use waywarden_systems::buffers::Buffers;
 use waywarden_systems::clock::boottime;
 use waywarden_systems::supervisor::{Driver, DriverError, Lease, Pace};
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flate2::read::DeflateDecoder;
+use lzma_rust2::LzmaReader;
 use serde_json::{Value, json};
 use waywarden_components::prelude::*;
 
@@ -27,7 +27,7 @@ pub fn write(gathered: &Gathered, facts: &Facts, replayed: Option<&Replayed>, ou
         let Some((name, after)) = after.split_once("}}") else { break };
         match name {
             "title" => out.write_all(text(&facts.session).as_bytes())?,
-            "library" => drop(io::copy(&mut library(), out)?),
+            "library" => drop(io::copy(&mut library()?, out)?),
             // In a script element only a closing tag has a meaning.
             "data" => out.write_all(data.replace('<', "\\u003c").as_bytes())?,
             _ => {}
@@ -38,8 +38,8 @@ pub fn write(gathered: &Gathered, facts: &Facts, replayed: Option<&Replayed>, ou
 }
 
 /// The element with plotly.js, as the build packed it.
-fn library() -> impl io::Read {
-    DeflateDecoder::new(&include_bytes!(concat!(env!("OUT_DIR"), "/plotly.js.deflate"))[..])
+fn library() -> io::Result<impl io::Read> {
+    LzmaReader::new_mem_limit(&include_bytes!(concat!(env!("OUT_DIR"), "/plotly.js.lzma"))[..], u32::MAX, None)
 }
 
 /// Text in HTML.
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_library_is_plotly_alone_and_complete() {
-        let library = io::read_to_string(library()).unwrap();
+        let library = io::read_to_string(library().unwrap()).unwrap();
         assert!(library.starts_with("<script") && library.contains("plotly.js v3"));
         assert_eq!(library.matches("</script>").count(), 1);
         assert!((3_000_000..6_000_000).contains(&library.len()), "{}", library.len());

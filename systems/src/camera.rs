@@ -1,6 +1,5 @@
 //! Cameras: the first look at every frame, and the gate that decides which ones are worth more.
 
-pub mod buffers;
 #[cfg(feature = "camera")]
 pub mod driver;
 pub mod gate;

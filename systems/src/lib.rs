@@ -2,6 +2,7 @@
 //! they stand on: tick, ingress, jobs, record and replay.
 
 mod budget;
+pub mod buffers;
 pub mod camera;
 pub mod clock;
 pub mod commands;

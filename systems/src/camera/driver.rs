@@ -21,10 +21,10 @@ use waywarden_components::prelude::*;
 
 use self::open::Opened;
 use self::stream::{BUFFERS, Picture};
-use super::buffers::Buffers;
 use super::jpeg::{JpegEncoder, JpegError};
 use super::mjpeg;
 use super::raw::{Range, RawFormat, RawPicture};
+use crate::buffers::Buffers;
 use crate::supervisor::{Driver, DriverError, Lease, Over, Pace};
 
 pub(super) use self::address::{names, number};

@@ -100,7 +100,7 @@ impl RgbPicture {
 #[derive(Default)]
 struct Scratch {
     grey: Vec<u8>,
-    sums: Vec<u32>,
+    sums: Vec<i32>,
 }
 
 thread_local! {
@@ -174,8 +174,12 @@ fn grey<T>(
     decompressor.set_scaling_factor(scale).map_err(broken)?;
     let (width, height) = (scale.scale(header.width), scale.scale(header.height));
     SCRATCH.with_borrow_mut(|Scratch { grey, sums }| {
-        grey.resize(width * height, 0);
-        let image = Image { pixels: &mut grey[..], width, pitch: width, height, format: PixelFormat::GRAY };
+        // Never made smaller: what is made larger again would be cleared each time.
+        if grey.len() < width * height {
+            grey.resize(width * height, 0);
+        }
+        let grey = &mut grey[..width * height];
+        let image = Image { pixels: &mut *grey, width, pitch: width, height, format: PixelFormat::GRAY };
         forgive_padding(decompressor.decompress(jpeg, image))?;
         let luma = area::average(grey, width, height, sums);
         Ok((header.width as u32, header.height as u32, Luma(luma), look(grey, width, height)))

@@ -5,6 +5,8 @@
 //! than the mean of a stretch of road to its left and of one to its right, both beyond the width of a line. How wide
 //! that is in pixels follows from the row, by the camera's geometry.
 
+use rten_simd::ops::{BitOps, MaskOps, NumOps, ToFloat};
+use rten_simd::{Isa, SimdOp};
 use waywarden_components::prelude::*;
 
 use crate::road_plane::RoadPlane;
@@ -51,7 +53,7 @@ pub fn find(grey: &[u8], width: usize, height: usize, geometry: &CameraGeometry)
     features
 }
 
-/// Scratch for a row. Plain loops over equally long slices, which the compiler turns into vector instructions.
+/// Scratch for a row.
 struct Filter {
     /// Sums of the pixels before each.
     sums: Vec<i32>,
@@ -93,15 +95,79 @@ impl Filter {
         let here = (at(2 * reach - 1), at(2 * reach + 2));
         let right = (at(3 * reach + 1), at(4 * reach + 1));
         let (road, contrast) = (&mut self.road[..count], &mut self.contrast[..count]);
-        for i in 0..count {
-            let (l, r) = (left.1[i] - left.0[i], right.1[i] - right.0[i]);
-            road[i] = (if l > r { l } else { r }) as f32 * share;
-            contrast[i] = (here.1[i] - here.0[i]) as f32 * (1.0 / 3.0) - road[i];
-        }
+        Compare { ends: [left, here, right], share, road, contrast }.dispatch();
         let least = LEAST_CONTRAST.max(UNEVEN_CONTRAST * unevenness(contrast));
-        for ((excess, contrast), road) in self.excess[2 * reach..].iter_mut().zip(contrast).zip(road) {
-            let enough = *contrast > least && *contrast > RELATIVE_CONTRAST * *road && *contrast > *excess;
-            *excess = if enough { *contrast } else { *excess };
+        Keep { least, contrast, road, kept: &mut self.excess[2 * reach..][..count] }.dispatch();
+    }
+}
+
+/// How bright the brighter of two stretches of road is, and how much brighter the three pixels between them are: for each
+/// pixel of a row, so all slices are equally long.
+struct Compare<'a> {
+    /// Left, between and right: sums of all pixels up to where the stretch begins, and up to where it ends.
+    ends: [(&'a [i32], &'a [i32]); 3],
+    /// One over the pixels of a stretch of road.
+    share: f32,
+    road: &'a mut [f32],
+    contrast: &'a mut [f32],
+}
+
+impl SimdOp for Compare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        const THIRD: f32 = 1.0 / 3.0;
+        let Self { ends: [left, here, right], share, road, contrast } = self;
+        let (whole, real) = (isa.i32(), isa.f32());
+        let (shares, thirds) = (real.splat(share), real.splat(THIRD));
+        let (count, wide) = (road.len(), real.len());
+        let together = count / wide * wide;
+        for i in (0..together).step_by(wide) {
+            // No closure, which would not be inlined: then no instruction of these would be either.
+            let l = whole.sub(whole.load(&left.1[i..]), whole.load(&left.0[i..]));
+            let h = whole.sub(whole.load(&here.1[i..]), whole.load(&here.0[i..]));
+            let r = whole.sub(whole.load(&right.1[i..]), whole.load(&right.0[i..]));
+            let brighter = real.mul(whole.to_float(whole.max(l, r)), shares);
+            let between = real.mul(whole.to_float(h), thirds);
+            real.store(brighter, &mut road[i..]);
+            real.store(real.sub(between, brighter), &mut contrast[i..]);
+        }
+        for i in together..count {
+            let of = |(from, to): (&[i32], &[i32])| to[i] - from[i];
+            road[i] = of(left).max(of(right)) as f32 * share;
+            contrast[i] = of(here) as f32 * THIRD - road[i];
+        }
+    }
+}
+
+/// Keeps of each pixel what stands out enough, if it is more than what is there.
+struct Keep<'a> {
+    least: f32,
+    contrast: &'a [f32],
+    road: &'a [f32],
+    kept: &'a mut [f32],
+}
+
+impl SimdOp for Keep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { least, contrast, road, kept } = self;
+        let (real, mask) = (isa.f32(), isa.m32());
+        let (leasts, shares) = (real.splat(least), real.splat(RELATIVE_CONTRAST));
+        let (count, wide) = (kept.len(), real.len());
+        let together = count / wide * wide;
+        for i in (0..together).step_by(wide) {
+            let (new, old) = (real.load(&contrast[i..]), real.load(&kept[i..]));
+            let stands_out = mask.and(real.gt(new, leasts), real.gt(new, real.mul(real.load(&road[i..]), shares)));
+            real.store(real.select(new, old, mask.and(stands_out, real.gt(new, old))), &mut kept[i..]);
+        }
+        for i in together..count {
+            if contrast[i] > least && contrast[i] > RELATIVE_CONTRAST * road[i] && contrast[i] > kept[i] {
+                kept[i] = contrast[i];
+            }
         }
     }
 }
@@ -148,7 +214,8 @@ fn gather(excess: &[f32], row: u16, reach: usize, ridges: &mut Vec<Ridge>) {
 /// The first pixel from `x` on that stands out. Most of a row does not, so eight are looked at together.
 fn next_that_stands_out(excess: &[f32], mut x: usize) -> Option<usize> {
     while let Some(chunk) = excess.get(x..x + 8) {
-        if chunk.iter().sum::<f32>() > 0.0 {
+        // None is negative, so no bit is set where nothing stands out.
+        if chunk.iter().fold(0, |bits, value| bits | value.to_bits()) != 0 {
             break;
         }
         x += 8;
@@ -158,6 +225,8 @@ fn next_that_stands_out(excess: &[f32], mut x: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const WIDTH: usize = 640;
@@ -219,6 +288,31 @@ mod tests {
         // The horizon is in the middle; a camera may point 0.12 rad lower than it is said to.
         let first = found.ridges.first().map(|ridge| ridge.row);
         assert!(first.is_some_and(|row| (105..=120).contains(&row)), "{first:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// One pixel after the other, as it is defined.
+        #[test]
+        fn several_pixels_at_once_are_as_one_by_one(row in prop::collection::vec(any::<u8>(), 20..300), reach in 3usize..8) {
+            let mut filter = Filter::new(row.len());
+            filter.run(&row, [reach, reach]);
+            let sum = |from: usize, to: usize| row[from..to].iter().map(|&pixel| i32::from(pixel)).sum::<i32>();
+            let (mut road, mut contrast, share) = (Vec::new(), Vec::new(), 1.0 / reach as f32);
+            for i in 0..row.len().saturating_sub(4 * reach + 2) {
+                let sides = sum(i, i + reach).max(sum(i + 3 * reach + 1, i + 4 * reach + 1));
+                road.push(sides as f32 * share);
+                contrast.push(sum(i + 2 * reach - 1, i + 2 * reach + 2) as f32 * (1.0 / 3.0) - road[i]);
+            }
+            let least = LEAST_CONTRAST.max(UNEVEN_CONTRAST * unevenness(&contrast));
+            let mut excess = vec![0.0; row.len()];
+            for (i, &contrast) in contrast.iter().enumerate() {
+                if contrast > least && contrast > RELATIVE_CONTRAST * road[i] {
+                    excess[i + 2 * reach] = contrast;
+                }
+            }
+            prop_assert_eq!(filter.excess, excess);
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub struct VoiceSettings {
     pub pre_roll_ms: u32,
     /// Longest utterance in seconds, pre-roll included; then it is cut, and the next one begins there.
     pub max_utterance_s: u32,
+    /// Speech begins softly: windows right before those above `enter` belong to it if their probabilities are at least this share
+    /// of `enter`, 0 to 1,
+    pub rising: f32,
+    /// as far as they are no more than so many milliseconds before them: in noise probabilities are always so high.
+    pub rising_ms: u32,
     /// `enter` and `exit` where Silero listens, whose probabilities mean something else than earshot's.
     pub silero: (f32, f32),
 }
@@ -57,6 +62,8 @@ impl Default for VoiceSettings {
             hang_over_ms: 400,
             pre_roll_ms: 300,
             max_utterance_s: 30,
+            rising: 0.7,
+            rising_ms: 32,
             silero: (0.5, 0.35),
         }
     }
@@ -135,7 +142,7 @@ pub fn listen(
 pub fn break_off(voice: &mut Voice, buffer: &mut VoiceBuffer, end: Mono) -> Option<Ended> {
     voice.rest.clear();
     let ended = voice.speaking.then(|| cut(voice, buffer, end));
-    (voice.run, voice.sum, voice.length) = (0, 0.0, 0);
+    (voice.run, voice.rising, voice.sum, voice.length) = (0, 0, 0.0, 0);
     buffer.pcm.clear();
     ended
 }
@@ -155,6 +162,7 @@ fn wait(
     } else {
         (voice.run, voice.sum, voice.length) = (0, 0.0, 0);
     }
+    voice.rising = if probability >= settings.rising * settings.enter { voice.rising.saturating_add(1) } else { 0 };
     let surplus = buffer.pcm.len().saturating_sub(settings.kept(voice.run, window));
     buffer.pcm.drain(..surplus);
     if !fills(voice.run, window, settings.enter_ms) {
@@ -162,11 +170,14 @@ fn wait(
     }
     voice.speaking = true;
     voice.started = Some(Mono::from_nanos(end.as_nanos().saturating_sub(samples(buffer) * SAMPLE_NS)));
-    let spoken = u64::from(voice.run) * window as u64;
-    voice.speech_samples += spoken;
+    voice.speech_samples += u64::from(voice.run) * window as u64;
+    let soft = u64::from(voice.rising.saturating_sub(voice.run)) * window as u64;
+    let soft = soft.min(u64::from(settings.rising_ms) * SAMPLES_PER_MS);
+    // The sound that is kept is all that can be told of.
+    let spoken = (u64::from(voice.run) * window as u64 + soft).min(samples(buffer));
     voice.speech_from = Some(Mono::from_nanos(end.as_nanos().saturating_sub(spoken * SAMPLE_NS)));
     voice.speech_until = Some(end);
-    voice.run = 0;
+    (voice.run, voice.rising) = (0, 0);
     (buffer.pcm.len() >= settings.longest(window)).then(|| cut(voice, buffer, end))
 }
 
@@ -267,6 +278,22 @@ mod tests {
         assert!((utterance.confidence - 0.9).abs() < 1e-6);
         assert_eq!((voice.utterances, voice.speaking, voice.speech_samples), (1, false, 20 * 256));
         assert_eq!(buffer.pcm.len(), 2 * 512, "only the pre-roll of the next one is kept");
+    }
+
+    #[test]
+    fn speech_begins_a_little_before_it_is_sure() {
+        let settings = VoiceSettings { rising: 0.5, rising_ms: 40, ..VoiceSettings::default() };
+        let begins = |parts: &[(f32, usize)]| {
+            let (voice, ..) = run(&settings, &pattern(parts));
+            voice.speech_from.map(|from| from.as_nanos() / MS)
+        };
+        assert_eq!(begins(&[(0.1, 20), (0.9, 10)]), Some(320), "all at once");
+        assert_eq!(begins(&[(0.1, 19), (0.4, 1), (0.9, 10)]), Some(304), "half as sure a window before");
+        assert_eq!(begins(&[(0.1, 10), (0.4, 10), (0.9, 10)]), Some(280), "no more than that: it may be noise");
+        assert_eq!(begins(&[(0.4, 18), (0.1, 2), (0.9, 10)]), Some(320), "not of what came before a pause");
+        let short = VoiceSettings { pre_roll_ms: 16, ..settings.clone() };
+        let (voice, ..) = run(&short, &pattern(&[(0.4, 20), (0.9, 10)]));
+        assert_eq!((voice.speech_from, voice.started), (voice.started, Some(Mono::from_nanos(304 * MS))));
     }
 
     #[test]

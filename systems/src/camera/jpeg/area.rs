@@ -1,5 +1,7 @@
 //! Area averaging (a box filter) in integers.
 
+use rten_simd::ops::{BitOps, Extend, NumOps};
+use rten_simd::{Isa, Simd, SimdOp};
 use waywarden_components::frame::THUMBNAIL_SIDE;
 
 /// The source pixels that one output pixel covers on one axis. In units of 1/64 of a source pixel every output pixel
@@ -36,34 +38,66 @@ impl Span {
 }
 
 /// Averages `width` x `height` grey bytes (1 to 16384 each way) to 64x64, rounding to nearest. `sums` is scratch.
-pub(super) fn average(grey: &[u8], width: usize, height: usize, sums: &mut Vec<u32>) -> Vec<u8> {
+pub(super) fn average(grey: &[u8], width: usize, height: usize, sums: &mut Vec<i32>) -> Vec<u8> {
     const SIDE: usize = THUMBNAIL_SIDE;
     let (columns, rows) = (Span::all(width), Span::all(height));
-    sums.resize(height * SIDE, 0);
-    // Along each row. A sum is at most 16384 x 255: it fits.
-    for (row, sums) in grey.chunks_exact(width).zip(sums.chunks_exact_mut(SIDE)) {
-        for (sum, span) in sums.iter_mut().zip(&columns) {
-            *sum = u32::from(row[span.first]) * span.head;
-            if span.last > span.first {
-                let inner: u32 = row[span.first + 1..span.last].iter().map(|&p| u32::from(p)).sum();
-                *sum += inner * SIDE as u32 + u32::from(row[span.last]) * span.tail;
-            }
-        }
-    }
-    // Down the columns.
     let area = (width * height) as u64;
     let mut luma = Vec::with_capacity(SIDE * SIDE);
     for span in &rows {
-        let mut totals = [area / 2; SIDE];
-        for row in span.first..=span.last {
-            let weight = u64::from(span.weight(row));
-            for (total, &sum) in totals.iter_mut().zip(&sums[row * SIDE..]) {
-                *total += weight * u64::from(sum);
+        // Down the columns first, which are many and side by side. A sum is at most 16384 x 255: it fits.
+        sums.clear();
+        sums.resize(width, 0);
+        Columns { rows: &grey[span.first * width..], span, sums }.dispatch();
+        // Then along the one row that is left.
+        for column in &columns {
+            let mut total = area / 2 + sums[column.first] as u64 * u64::from(column.head);
+            if column.last > column.first {
+                // At most 256 of them.
+                let inner: i32 = sums[column.first + 1..column.last].iter().sum();
+                total += inner as u64 * SIDE as u64 + sums[column.last] as u64 * u64::from(column.tail);
             }
+            luma.push((total / area) as u8);
         }
-        luma.extend(totals.map(|total| (total / area) as u8));
     }
     luma
+}
+
+/// Adds the pixels of the rows that a span covers, each as often as it says, to one sum for each column. None is negative.
+struct Columns<'a> {
+    /// Rows, each as long as there are sums, from the first of the span on.
+    rows: &'a [u8],
+    span: &'a Span,
+    sums: &'a mut [i32],
+}
+
+impl SimdOp for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let (bytes, words, longs) = (isa.u8(), isa.i16(), isa.i32());
+        let width = self.sums.len();
+        for (row, pixels) in (self.span.first..=self.span.last).zip(self.rows.chunks_exact(width)) {
+            // Times a pixel at most 64 x 255, which has room in a word.
+            let weight = self.span.weight(row) as i16;
+            let times = words.splat(weight);
+            let (mut sums, mut pixels) = (self.sums.chunks_exact_mut(bytes.len()), pixels.chunks_exact(bytes.len()));
+            for (sums, pixels) in (&mut sums).zip(&mut pixels) {
+                let pixels = bytes.load(pixels);
+                let halves = [bytes.extend_low(pixels), bytes.extend_high(pixels)];
+                for (half, sums) in halves.into_iter().zip(sums.chunks_exact_mut(words.len())) {
+                    let products = words.mul(half.reinterpret_cast(), times);
+                    let quarters = [words.extend_low(products), words.extend_high(products)];
+                    for (quarter, sums) in quarters.into_iter().zip(sums.chunks_exact_mut(longs.len())) {
+                        longs.store(longs.add(longs.load(sums), quarter), sums);
+                    }
+                }
+            }
+            for (sum, pixel) in sums.into_remainder().iter_mut().zip(pixels.remainder()) {
+                *sum += i32::from(*pixel) * i32::from(weight);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::super::format::{
 };
 use super::chunk::Chunk;
 use super::{Record, SessionError, foreign, io_error};
+use crate::buffers::Buffers;
 use crate::ingress::Incoming;
 use crate::msgpack;
 
@@ -46,6 +47,8 @@ pub(super) struct SegmentFile {
     /// The last of them.
     tail: [u8; mcap::MAGIC.len()],
     reader: LinearReader,
+    /// What records are copied into: pictures and sound stay there for as long as somebody has them.
+    buffers: Buffers,
     /// The chunk in progress.
     chunk: Option<Chunk>,
     /// What our channels carry.
@@ -92,6 +95,7 @@ impl SegmentFile {
             offset: 0,
             tail: Default::default(),
             reader: LinearReader::new_with_options(options),
+            buffers: Buffers::default(),
             chunk: None,
             channels: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -145,7 +149,7 @@ impl SegmentFile {
                     return Ok(None);
                 }
                 Some(Ok(LinearReadEvent::ReadRequest(wanted))) => self.fill(wanted)?,
-                Some(Ok(LinearReadEvent::Record { opcode, data })) => break (opcode, Bytes::copy_from_slice(data)),
+                Some(Ok(LinearReadEvent::Record { opcode, data })) => break (opcode, self.buffers.copy(data)),
                 Some(Err(McapError::UnexpectedEof)) => return self.end_of_file(),
                 Some(Err(McapError::BadMagic)) if self.channels.is_empty() => {
                     return Err(foreign(&self.path, "not an MCAP file"));

@@ -1,11 +1,11 @@
-//! Buffers for pictures that come back: memory that is used again is there already, and the kernel need not give it anew.
+//! Buffers that come back, for pictures and what holds them: memory that is used again is there already, and the kernel need not give it anew.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Buffers that are kept while nobody needs them: what a camera's queue and the ticks around it hold.
+/// Buffers that are kept while nobody needs them: what a queue of pictures and the ticks around it hold.
 const KEPT: usize = 12;
 
 /// Buffers are made larger by whole steps, so that a picture that is a little larger than all before it does not cost a new
