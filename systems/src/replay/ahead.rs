@@ -3,7 +3,7 @@
 //! The function is the system's own and depends on nothing but the frame, so that it does not matter who calls it and
 //! when. Memory is bounded by the feed, which bounds the frames that are known.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bevy_ecs::resource::Resource;
@@ -34,13 +34,32 @@ enum Slot {
     Done(FirstLook),
 }
 
+/// Whoever had to wait for a frame waits until so many have been looked at, or all that are known: waking a thread for each one
+/// costs a tenth of a replay.
+const ENOUGH: usize = 8;
+
 #[derive(Default)]
 struct Table {
     slots: BTreeMap<StableId, Slot>,
     order: VecDeque<StableId>,
+    /// Slots that are done, and those that are not.
+    done: usize,
+    pending: usize,
     /// When the newest frame of each camera was captured.
     latest: BTreeMap<StreamId, Mono>,
+    /// Threads that have nothing to do.
+    idle: usize,
+    /// Frames that are waited for.
+    awaited: BTreeSet<StableId>,
     closed: bool,
+}
+
+impl Table {
+    /// Whether a frame is there that is waited for, and enough others with it.
+    fn is_enough(&self, id: &StableId) -> bool {
+        let is_done = !matches!(self.slots.get(id), Some(Slot::Queued(_) | Slot::Running));
+        is_done && (self.done >= ENOUGH || self.pending == 0)
+    }
 }
 
 struct Shared {
@@ -83,23 +102,31 @@ impl LookAhead {
         let before = table.latest.insert(id.stream, captured);
         table.slots.insert(id, Slot::Queued(Coming { stream: id.stream, before, captured, jpeg }));
         table.order.push_back(id);
+        table.pending += 1;
+        let is_idle = table.idle > 0;
         drop(table);
-        self.0.begun.notify_one();
+        if is_idle {
+            self.0.begun.notify_one();
+        }
     }
 
     /// The first look at a frame, if it was taken ahead, or is just being taken: then it is waited for.
     pub fn take(&self, id: StableId) -> Option<FirstLook> {
         let mut table = self.0.lock();
-        loop {
-            match table.slots.remove(&id)? {
-                Slot::Done(look) => return Some(look),
-                Slot::Running => {
-                    table.slots.insert(id, Slot::Running);
-                    table = self.0.done.wait(table).unwrap_or_else(PoisonError::into_inner);
-                }
-                Slot::Queued(_) => return None,
+        if let Slot::Running = table.slots.get(&id)? {
+            table.awaited.insert(id);
+            while !table.is_enough(&id) {
+                table = self.0.done.wait(table).unwrap_or_else(PoisonError::into_inner);
             }
+            table.awaited.remove(&id);
         }
+        if let Slot::Done(look) = table.slots.remove(&id)? {
+            table.done -= 1;
+            return Some(look);
+        }
+        // Whoever asks is faster.
+        table.pending -= 1;
+        None
     }
 
     /// Ends the threads.
@@ -113,7 +140,9 @@ fn look_ahead(shared: &Shared) {
     let mut table = shared.lock();
     while !table.closed {
         let Some(id) = table.order.pop_front() else {
+            table.idle += 1;
             table = shared.begun.wait(table).unwrap_or_else(PoisonError::into_inner);
+            table.idle -= 1;
             continue;
         };
         // Somebody may have been faster.
@@ -123,6 +152,72 @@ fn look_ahead(shared: &Shared) {
         let look = (shared.work)(&frame);
         table = shared.lock();
         table.slots.insert(id, Slot::Done(look));
-        shared.done.notify_all();
+        (table.pending, table.done) = (table.pending - 1, table.done + 1);
+        if table.awaited.iter().any(|id| table.is_enough(id)) {
+            shared.done.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(seq: u64) -> StableId {
+        StableId::new(StreamId(0), seq)
+    }
+
+    /// A look that tells which frame it was of.
+    fn look(frame: &Coming) -> FirstLook {
+        let side = frame.captured.as_nanos() as u32;
+        let thumbnail = Thumbnail::Ready { width: side, height: side, luma: Luma(Vec::new()) };
+        FirstLook { thumbnail, lanes: None, features: LaneFeatures::default() }
+    }
+
+    fn begin(ahead: &LookAhead, seq: u64) {
+        ahead.begin(id(seq), Mono::from_nanos(seq), Bytes::new());
+    }
+
+    #[test]
+    fn whoever_waits_gets_its_own_frame_however_many_there_are() {
+        // Fewer than are waited for, as many, and more.
+        for count in [1, ENOUGH as u64, 40] {
+            let (goes, go) = crossbeam_channel::bounded::<()>(0);
+            let ahead = LookAhead::start(2, move |frame| {
+                let _ = go.recv();
+                look(frame)
+            })
+            .unwrap();
+            (1..=count).for_each(|seq| begin(&ahead, seq));
+            // Two ask at once, as two cameras do; from here on looks are no longer held back.
+            let mut taken: Vec<_> = std::thread::scope(|scope| {
+                let asked: Vec<_> = (1..=count.min(2))
+                    .map(|seq| {
+                        scope.spawn({
+                            let ahead = &ahead;
+                            move || ahead.take(id(seq))
+                        })
+                    })
+                    .collect();
+                drop(goes);
+                asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+            });
+            taken.extend((3..=count).map(|seq| ahead.take(id(seq))));
+            for (seq, taken) in (1..).zip(taken) {
+                let expected = look(&Coming {
+                    stream: StreamId(0),
+                    before: None,
+                    captured: Mono::from_nanos(seq),
+                    jpeg: Bytes::new(),
+                });
+                // None is for whoever was faster than the threads.
+                assert!(taken.is_none_or(|taken| taken == expected), "{seq} of {count}");
+            }
+            assert_eq!(ahead.take(id(count + 1)), None, "nobody has heard of it");
+            let table = ahead.0.lock();
+            assert_eq!((table.slots.len(), table.done, table.pending, table.awaited.len()), (0, 0, 0, 0));
+            drop(table);
+            ahead.close();
+        }
     }
 }
