@@ -94,6 +94,7 @@ impl Server {
             open: Vec::new(),
             tickets: Vec::new(),
             tls: tls.is_some(),
+            refusals: Arc::default(),
         };
         Ok(Self { address, tls, guard, connections: Arc::default() })
     }

@@ -64,7 +64,10 @@ pub fn serve(
 #[cfg(feature = "sound")]
 fn loudspeaker(devices: &Devices) -> Option<Speak> {
     let voice = devices.voice()?.clone();
-    Some(Arc::new(move |at, pcm: &[i16]| voice.push(at, pcm)))
+    Some(Arc::new(move |at, pcm: &[i16]| {
+        voice.push(at, pcm);
+        voice.delay()
+    }))
 }
 
 #[cfg(not(feature = "sound"))]

@@ -168,6 +168,7 @@ fn camera_settings(config: &Config, camera: &Camera) -> CameraSettings {
         geometry: camera.geometry,
         loop_frames: (camera.loop_frames > 0).then_some(camera.loop_frames as usize),
         plain: config.simulation.pictures == Pictures::Plain,
+        counter: camera.counter,
     }
 }
 

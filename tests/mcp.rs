@@ -312,6 +312,11 @@ fn ask_what_is(python: &Path, url: &str) {
         // The config is for tokens that allow it.
         assert_eq!(report["resources"], json!(["waywarden://cameras/cabin/frame", "waywarden://cameras/front/frame"]));
     }
+    let frame = json!(["resource", { "uri": "waywarden://cameras/front/frame" }]);
+    let report = agent(python, "auto", &[frame], &["http", url, AGENT]);
+    let content = &report["answers"][0]["contents"][0];
+    assert_eq!((&content["mimeType"], size_of(&content["blob"])), (&json!("image/jpeg"), (320, 180)), "{report}");
+    assert_eq!(content["uri"], "waywarden://cameras/front/frame");
     let wrong = [
         json!(["session_summary", { "session": "../tokens.toml" }]),
         json!(["compare_sessions", { "a": "/etc/passwd", "b": "../../x" }]),

@@ -19,7 +19,8 @@ use client::{get, raw};
 use nix::sys::signal::Signal;
 use outcome::{PATIENCE, send, sessions, start_after, until, wait};
 use serde_json::Value;
-use waywarden_systems::session::Findings;
+use waywarden_components::prelude::*;
+use waywarden_systems::session::{Findings, Record, SessionReader};
 
 /// The longest time that the browser takes for all of it.
 const LONGEST: Duration = Duration::from_secs(400);
@@ -33,6 +34,9 @@ fps = 10
 [[gps]]
 [[range]]
 [[microphone]]
+# One that nobody has: who talks is heard as far as that.
+[speaker]
+device = \"hw:CARD=Nowhere,DEV=9\"
 [gate]
 force_after_s = 0.2
 # On a busy computer jobs stand back for long, which is not what is tried here.
@@ -68,7 +72,7 @@ fn installed(folder: &Path) -> Option<PathBuf> {
     }
     let place = folder.join("web");
     std::fs::create_dir_all(&place).unwrap();
-    for file in ["package.json", "package-lock.json", "page.js", "foxglove.js"] {
+    for file in ["package.json", "package-lock.json", "operator.js", "page.js", "states.js", "foxglove.js"] {
         std::fs::copy(page_tests().join(file), place.join(file)).unwrap();
     }
     let npm = Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&place).output();
@@ -80,8 +84,12 @@ fn installed(folder: &Path) -> Option<PathBuf> {
 }
 
 fn drive(dir: &Path) -> Child {
-    let args = ["run", "--config", "config.toml", "--simulate", "--record", "rec", "--log", "info"];
-    start_after(dir, "unset XDG_STATE_HOME STATE_DIRECTORY;", &args)
+    drive_with(dir, &["--simulate"])
+}
+
+fn drive_with(dir: &Path, more: &[&str]) -> Child {
+    let args = ["run", "--config", "config.toml", "--record", "rec", "--log", "info"];
+    start_after(dir, "unset XDG_STATE_HOME STATE_DIRECTORY;", &[&args, more].concat())
 }
 
 /// The operator's token, as the app has made it.
@@ -104,6 +112,22 @@ fn truths(session: &Path) -> BTreeMap<u64, Vec<[f64; 4]>> {
         }
     }
     frames.into_iter().filter_map(|(at, seq)| Some((seq, truths.remove(&at)?))).collect()
+}
+
+/// The loudest that an operator was, in dBFS, by the journals of sessions.
+fn loudest(sessions: &[PathBuf]) -> Option<f32> {
+    let mut levels = Vec::new();
+    for session in sessions {
+        let mut reader = SessionReader::open(session).unwrap();
+        while let Some(record) = reader.read().unwrap() {
+            let Record::Tick(tick) = record else { continue };
+            levels.extend(tick.inputs.into_iter().filter_map(|input| match input.payload {
+                Payload::Operator(OperatorSaid { event: OperatorEvent::Speaks(level), .. }) => Some(level),
+                _ => None,
+            }));
+        }
+    }
+    levels.into_iter().max_by(f32::total_cmp)
 }
 
 /// Whether a box is where something is, as near as ten pixels.
@@ -158,7 +182,11 @@ fn an_operator_sees_the_drive_in_a_browser() {
     }
     if one("way") == "live" {
         assert!(one("decoded").as_u64() > Some(10), "{found:#?}");
+        let level = loudest(&sessions(&dir.path().join("rec")));
+        println!("the loudest of the browser's voice: {level:?} dBFS");
+        assert!(level > Some(-35.0), "the fake microphone beeps: {level:?}");
     }
+    println!("{}", one("words"));
     let privacy: Vec<_> = found["privacy"].iter().map(|said| said.as_str().unwrap()).collect();
     assert_eq!(privacy, ["privacy is on.", "privacy is off."]);
     assert!(
@@ -183,6 +211,96 @@ fn an_operator_sees_the_drive_in_a_browser() {
     });
     let right = right.count();
     assert!(drawn.len() >= 5 && right == drawn.len(), "{right} of {}: {drawn:#?}", drawn.len());
+}
+
+/// A vehicle that warns while its driver looks away, and has a camera inside.
+const WARNS: &str = "\
+[[camera]]
+width = 640
+height = 360
+fps = 10
+[[camera]]
+name = \"cabin\"
+role = \"cabin\"
+width = 320
+height = 180
+fps = 5
+[[gps]]
+[[range]]
+[[microphone]]
+[speaker]
+device = \"hw:CARD=Nowhere,DEV=9\"
+[detection]
+deadline_ms = 600000
+[segmentation]
+deadline_ms = 600000
+[simulation]
+scenario = \"distracted\"
+perceive = \"truth\"
+pictures = \"plain\"
+[record]
+free_gb = 0.0
+";
+
+/// A vehicle with a receiver, a loudspeaker that is not there, and with nothing else.
+const BARE: &str = "\
+camera = []
+range = []
+[[gps]]
+source = \"simulated\"
+[speaker]
+device = \"hw:CARD=Nowhere,DEV=9\"
+[record]
+free_gb = 0.0
+";
+
+#[test]
+fn what_is_not_as_it_should_be_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(web) = installed(dir.path()) else { return };
+    let mut args = vec!["states.js".to_owned(), dir.path().display().to_string()];
+    let mut runs = Vec::new();
+    // What is simulated has a microphone, too.
+    for (name, config, more) in [("warns", WARNS, &["--simulate"][..]), ("bare", BARE, &[])] {
+        let place = dir.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        std::fs::write(place.join("config.toml"), format!("{config}[http]\nlisten = \"127.0.0.1:{port}\"\n")).unwrap();
+        let mut run = drive_with(&place, more);
+        let token = until(&mut run, "tokens", || token(&place));
+        args.extend([format!("http://127.0.0.1:{port}/"), token]);
+        runs.push(run);
+    }
+    let output = Command::new("node").args(&args).current_dir(&web).output().unwrap();
+    for run in &mut runs {
+        send(run, Signal::SIGTERM);
+        assert!(wait(run, PATIENCE).success());
+    }
+    let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        found.entry(line["what"].as_str().unwrap().to_owned()).or_default().push(line["value"].take());
+    }
+    assert!(output.status.success(), "{found:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+    println!("{found:#?}");
+    let one = |what: &str| &found[what][0];
+    assert_eq!(one("tabs"), &serde_json::json!(["front", "cabin", "front", "cabin"]));
+    assert_eq!(one("private"), &serde_json::json!(["Privacy is on.\nNobody is watched inside of the vehicle.", 0]));
+    assert_eq!(one("public"), 1);
+    assert_eq!(one("denied"), "This browser was told not to give the microphone to this page.");
+    let alert = one("alert");
+    assert!(["caution", "warning"].contains(&alert["level"].as_str().unwrap()), "{alert}");
+    assert!(alert["text"].as_str().unwrap().len() > 5 && alert["kind"].is_string(), "{alert}");
+    assert!(one("nearing").as_str().unwrap().starts_with("Seen: "));
+    let events = one("events").as_array().unwrap();
+    assert!(!events.is_empty() && events.iter().all(|kind| kind == "alert"), "{events:?}");
+    let bare = one("bare");
+    assert!(bare["link"].as_str().unwrap().contains("need attention"), "{bare}");
+    assert_eq!(bare["sound"], "no microphone", "{bare}");
+    assert!(bare["why"].as_str().unwrap().contains("hw:CARD=Nowhere,DEV=9"), "{bare}");
+    let faults: Vec<_> = found["faults"].iter().flat_map(|faults| faults.as_array().unwrap()).collect();
+    assert!(faults.is_empty() && found["faults"].len() == 2, "{faults:#?}");
+    assert_eq!(one("complaints"), &Value::Array(Vec::new()));
 }
 
 #[test]

@@ -14,14 +14,23 @@ mod broker;
 mod churn;
 #[path = "support/client.rs"]
 mod client;
+#[path = "webrtc/counted.rs"]
+mod counted;
+#[cfg(feature = "sound")]
+#[path = "webrtc/heard.rs"]
+mod heard;
 #[path = "support/outcome.rs"]
 mod outcome;
 #[path = "webrtc/over_a_broker.rs"]
 mod over_a_broker;
+#[path = "webrtc/private.rs"]
+mod private;
 #[path = "support/puppet.rs"]
 mod puppet;
 #[path = "webrtc/relayed.rs"]
 mod relayed;
+#[path = "webrtc/secure.rs"]
+mod secure;
 #[path = "support/udp_proxy.rs"]
 mod udp_proxy;
 
@@ -73,7 +82,7 @@ struct Run {
 
 impl Run {
     fn start(more: &str) -> Self {
-        Self::start_after("", more)
+        Self::begin("", &format!("{CONFIG}{more}"))
     }
 
     /// With all of a config.
@@ -82,10 +91,6 @@ impl Run {
     }
 
     /// The same, in a shell that has run `prelude` before.
-    fn start_after(prelude: &str, more: &str) -> Self {
-        Self::begin(prelude, &format!("{CONFIG}{more}"))
-    }
-
     fn begin(prelude: &str, config: &str) -> Self {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
@@ -95,7 +100,9 @@ impl Run {
         let mut child = start_after(dir.path(), prelude, &args);
         let said = || std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap_or_default();
         let address = until(&mut child, "an address", || {
-            said().split_once("listening on http://")?.1.split_whitespace().next()?.parse().ok()
+            let said = said();
+            let (_, address) = said.split_once("listening on ")?.1.split_whitespace().next()?.split_once("://")?;
+            address.parse().ok()
         });
         Self { _machine: machine, dir, child, address }
     }
@@ -132,6 +139,11 @@ impl Run {
             assert!(boottime().since(begin) < outcome::PATIENCE, "no {what}");
             pause(Duration::from_millis(100));
         }
+    }
+
+    /// Ends it at once, as a power cut does.
+    fn kill(mut self) {
+        let _ = self.child.kill();
     }
 
     /// Ends it in order, sees that the session replays to the same digests, and gives it.
@@ -205,8 +217,17 @@ fn a_browser_watches_listens_talks_and_leaves() {
         (Some("front"), Some(640), Some(360))
     );
     assert!(last["devices"].as_u64() >= Some(4), "{last}");
+    assert!(after["seen"]["lanes"].as_u64() > Some(0), "the lane is among it: {after}");
+    let keys: Vec<&str> = last["keys"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for told in ["frame", "captured_ns", "camera", "alerts", "position", "motion", "speaking", "devices"] {
+        assert!(keys.contains(&told), "no {told}: {keys:?}");
+    }
     assert!(grown("/audio/packetsReceived") > 800.0, "the microphone is heard: {after}");
     println!("browser, 640x360 at 30 Hz, capture to shown: {}", browser.told("latencies"));
+    browser.told("listen");
+    run.until("somebody who is heard", |_| {
+        (number(&browser.told("stats"), "/audio/totalAudioEnergy") > 0.0).then_some(())
+    });
 
     browser.tell(&json!({ "do": "talk", "on": true }));
     run.until("a voice that is heard", |_| {
@@ -310,18 +331,80 @@ fn what_is_no_offer_is_refused_with_the_right_status() {
     for (authorization, status) in [("", 401), ("Authorization: Bearer 0123456789abcdeg\r\n", 401)] {
         assert_eq!(raw(run.address, &head(authorization), churn::OFFER.as_bytes()).status, status);
     }
+    // Pages of others, and names that are not this computer's, with a token that is good.
+    for (more, status) in [("Origin: http://evil.example\r\n", 403), ("Origin: null\r\n", 403)] {
+        let authorization = format!("Authorization: Bearer {TOKEN}\r\n{more}");
+        assert_eq!(raw(run.address, &head(&authorization), churn::OFFER.as_bytes()).status, status, "{more}");
+    }
+    let elsewhere = head(&format!("Authorization: Bearer {TOKEN}\r\n"));
+    let elsewhere = elsewhere.replace(&format!("Host: {}", run.address), "Host: evil.example");
+    assert_eq!(raw(run.address, &elsewhere, churn::OFFER.as_bytes()).status, 421);
     assert!(run.watchers().is_empty());
     // And one that is good is taken, with addresses that come later.
     let good = offer(churn::OFFER);
     assert_eq!((good.status, good.header("content-type")), (201, Some("application/sdp")), "{good:?}");
     let place = good.header("location").unwrap();
     assert!(good.body.contains("m=video") && good.body.contains("42e01f"), "{}", good.body);
+    // What is lost is asked for and sent again on a stream of its own; each packet's arrival is reported.
+    for promised in ["rtx/90000", "apt=102", "102 nack\r", "102 nack pli\r", "102 transport-cc\r"] {
+        assert!(good.body.contains(promised), "no {promised}: {}", good.body);
+    }
     let fragment = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n";
     assert_eq!(run.ask("PATCH", place, "application/trickle-ice-sdpfrag", fragment).status, 204);
     assert_eq!(run.ask("PATCH", place, "application/trickle-ice-sdpfrag", "hello").status, 400);
     assert_eq!(run.ask("DELETE", place, "text/plain", "").status, 200);
     let log = std::fs::read_to_string(run.path().join("stderr.txt")).unwrap();
-    assert!(!log.contains("candidate") && !log.contains(TOKEN) && !log.contains("a=fingerprint"), "{log}");
+    assert!(!log.contains("candidate:") && !log.contains(TOKEN) && !log.contains("a=fingerprint"), "{log}");
+    assert!(!log.contains(place.trim_start_matches("/whep/")), "the name of a session lets in: {log}");
+    for told in [
+        "POST /whep is refused: 400",
+        "POST /whep is refused: 413",
+        "POST /whep is refused: 403",
+        "421",
+        "DELETE /whep/{id} is refused",
+    ] {
+        assert!(log.contains(told), "no {told}: {log}");
+    }
+    // As long as it listens on loopback, so does all of it.
+    let mut ways = good.body.lines().filter(|line| line.starts_with("a=candidate")).peekable();
+    assert!(ways.peek().is_some() && ways.all(|way| way.contains(" 127.0.0.1 ")), "{}", good.body);
+}
+
+#[test]
+fn whoever_may_not_talk_is_not_heard() {
+    // An offer would wait for its connection for a minute.
+    let mut run = Run::start("[webrtc]\noffer_s = 60\n");
+    let path = run.path().join(".local/state/waywarden/tokens.toml");
+    let text = run.until("tokens", |_| std::fs::read_to_string(&path).ok());
+    let tokens: toml::Table = toml::from_str(&text).unwrap();
+    let offer = churn::OFFER.replace("a=mid:1\r\na=recvonly", "a=mid:1\r\na=sendrecv");
+    let mut allowed = Vec::new();
+    for token in tokens["token"].as_array().unwrap() {
+        let head = format!(
+            "POST /whep HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}",
+            run.address,
+            token["token"].as_str().unwrap(),
+            offer.len()
+        );
+        let answer = raw(run.address, &head, offer.as_bytes());
+        assert_eq!(answer.status, 201, "watching is allowed to both");
+        let may_talk = token["scopes"].as_array().unwrap().contains(&"talk".into());
+        let sound = answer.body.split("m=").find(|part| part.starts_with("audio")).unwrap();
+        // What the vehicle does not want to hear, the other side does not even send.
+        assert_eq!(sound.contains("a=sendrecv"), may_talk, "{sound}");
+        allowed.push(may_talk);
+    }
+    assert!(allowed.contains(&true) && allowed.contains(&false), "{text}");
+    let (_dir, session) = run.finish();
+    let offered: Vec<_> = said(&session)
+        .into_iter()
+        .filter_map(|said| match said.event {
+            OperatorEvent::Offered(offer) => Some(offer.talk),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(offered, allowed);
 }
 
 #[test]

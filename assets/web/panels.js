@@ -87,6 +87,7 @@ export function happened(news) {
 
 // Another run of the program counts its events anew.
 export function forget() {
+  level = -96;
   events.clear();
   timeline();
 }

@@ -15,7 +15,8 @@ export class Stage {
   camera = "";
   report = null;
   size = null;
-  shown = 0;
+  // When a picture was last shown.
+  shown = -Infinity;
   wanted = true;
   privacy = false;
 
@@ -54,6 +55,8 @@ export class Stage {
 
   // The newest report of the whole vehicle.
   hear(report) {
+    // Whoever was sent away for privacy may look again.
+    const again = this.privacy && !report.privacy && report.cameras.find(camera => camera.camera === this.camera)?.role === "cabin";
     this.privacy = report.privacy;
     const names = report.cameras.map(camera => camera.camera);
     if (names.join("\n") !== this.names) {
@@ -61,7 +64,7 @@ export class Stage {
       if (!names.includes(this.camera)) this.camera = names[0] || "";
       this.tabs(report.cameras);
       if (this.leaving) this.follow();
-    }
+    } else if (again && this.leaving) this.follow();
     this.known = report;
     // A session says for each picture what is in it; there it is drawn.
     if (!this.session) this.tell(report.cameras.find(camera => camera.camera === this.camera) || null);
@@ -92,7 +95,7 @@ export class Stage {
       mark(tab, "aria-selected", tab.dataset.camera === name);
       tab.tabIndex = tab.dataset.camera === name ? 0 : -1;
     }
-    Object.assign(this, { report: null, size: null, shown: 0 });
+    Object.assign(this, { report: null, size: null, shown: -Infinity, refused: "" });
     this.still.hidden = this.video.hidden = true;
     this.draw();
     if (this.leaving) this.follow();
@@ -247,16 +250,23 @@ export class Stage {
 
   // Says what is not as it should be, on the picture itself.
   judge() {
-    const stale = performance.now() - this.shown > STALE_MS;
     const device = this.known?.devices.find(device => device.name === this.camera);
     const camera = this.known?.cameras.find(camera => camera.camera === this.camera);
+    const hidden = this.privacy && camera?.role === "cabin";
+    // Nor is what was seen before.
+    if (hidden) {
+      this.video.hidden = this.still.hidden = true;
+      this.shown = -Infinity;
+      this.refused = "";
+    }
+    const stale = performance.now() - this.shown > STALE_MS;
     let note = "";
     if (this.silent) note = this.silent;
     else if (!this.known) note = "Connecting…";
     else if (!this.known.cameras.length) note = "No camera.\nThis vehicle's config names none.";
-    else if (this.privacy && camera?.role === "cabin") note = "Privacy is on.\nNobody is watched inside of the vehicle.";
+    else if (hidden) note = "Privacy is on.\nNobody is watched inside of the vehicle.";
     else if (device && ["fault", "off"].includes(device.state)) note = `The ${this.camera} camera is not there.\n${device.reason}`;
-    else if (stale) note = this.refused || (this.shown ? "No new picture comes." : "Waiting for the first picture…");
+    else if (stale) note = this.refused || (Number.isFinite(this.shown) ? "No new picture comes." : "Waiting for the first picture…");
     say(byId("stage-note"), note);
     byId("stage").classList.toggle("stale", note !== "");
     const kind = byId("stage-kind");

@@ -43,16 +43,22 @@ export class Talk {
   }
 
   // What the vehicle says of this voice.
-  hear({ heard }) {
+  hear({ heard, delay_ms: delay }) {
     this.heard = heard;
+    this.delay = delay;
     this.stage.changed();
+  }
+
+  // That it is heard, and how late, as far as the vehicle knows.
+  isHeard() {
+    return this.delay ? `You are heard in the vehicle, ${(this.delay / 1000).toFixed(1)} s later.` : "You are heard in the vehicle.";
   }
 
   show(visitor) {
     const why = this.why(visitor);
     // What was refused once may be tried again.
     this.button.disabled = why !== "" && why !== this.refused;
-    say(byId("talk-note"), why || (!this.held ? "Hold the button or the space bar." : this.heard ? "You are heard in the vehicle." : "Not heard yet…"));
+    say(byId("talk-note"), why || (!this.held ? "Hold the button or the space bar." : this.heard ? this.isHeard() : "Not heard yet…"));
     say(byId("talk-text"), this.held ? "Talking…" : "Hold to talk");
     mark(this.button, "aria-pressed", Boolean(this.held));
   }

@@ -78,6 +78,8 @@ pub struct Camera {
     pub fps: f64,
     /// Simulated pictures that are drawn before the start and then shown over and over; 0 draws each anew.
     pub loop_frames: u32,
+    /// Whether simulated pictures show their numbers.
+    pub counter: bool,
     /// How it is mounted.
     pub geometry: CameraGeometry,
 }
@@ -93,6 +95,7 @@ impl Default for Camera {
             height: 720,
             fps: 30.0,
             loop_frames: 0,
+            counter: false,
             geometry: CameraGeometry::default(),
         }
     }

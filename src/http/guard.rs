@@ -1,26 +1,31 @@
 //! Who may ask: hosts, origins, tokens. The same for every route.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use waywarden_components::time::Mono;
+use waywarden_systems::clock::boottime;
 
 use super::problem::Problem;
 use crate::access::{self, Access, Peer, Visitor};
 
 /// How long a request may take from its head to the head of its answer.
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// Refusals that are told in the log, in each so long a time: whoever only knocks does not fill it.
+const TOLD: (u32, Duration) = (20, Duration::from_secs(60));
 
 /// Whether the server speaks TLS. On every request.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +48,29 @@ pub(super) struct Guard {
     pub tickets: Vec<&'static str>,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// What was refused lately.
+    pub refusals: Arc<Mutex<Refusals>>,
+}
+
+/// How many requests were refused lately.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    since: Mono,
+    count: u32,
+}
+
+impl Refusals {
+    /// Counts one more. If it is to be told: with how many of the time before were not.
+    fn count(&mut self, now: Mono) -> Option<u32> {
+        let untold = if now.since(self.since) >= TOLD.1 {
+            let before = std::mem::replace(self, Self { since: now, count: 0 });
+            before.count.saturating_sub(TOLD.0)
+        } else {
+            0
+        };
+        self.count = self.count.saturating_add(1);
+        (self.count <= TOLD.0).then_some(untold)
+    }
 }
 
 impl Guard {
@@ -127,6 +155,7 @@ impl Guard {
 /// Lets those in who may, gives up what takes too long, and says of each answer that it is for nobody else.
 pub(super) async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| *peer);
+    let asked = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let mut response = match guard.check(request.uri(), request.headers(), peer) {
         Err(problem) => problem.into_response(),
         Ok(visitor) => {
@@ -138,6 +167,7 @@ pub(super) async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, 
             }
         }
     };
+    tell_refusal(&guard, peer, &asked, response.status());
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -149,6 +179,21 @@ pub(super) async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, 
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Tells the log what is refused, by the route and without a word of what was sent: names of sessions and what stands behind a `?` let
+/// in whoever knows them. A token that is missing is what every browser begins with; one that is wrong has been told.
+fn tell_refusal(guard: &Guard, peer: IpAddr, (method, path): &(Method, Option<MatchedPath>), status: StatusCode) {
+    if !status.is_client_error() || status == StatusCode::UNAUTHORIZED {
+        return;
+    }
+    let counted = guard.refusals.lock().unwrap_or_else(PoisonError::into_inner).count(boottime());
+    let Some(untold) = counted else { return };
+    if untold > 0 {
+        tracing::info!("http: {untold} more requests were refused before");
+    }
+    let path = path.as_ref().map_or("an unknown path", MatchedPath::as_str);
+    tracing::info!("http: from {peer}: {method} {path} is refused: {status}");
 }
 
 /// Streams of events go on for hours: they end when the token that they were asked for with is no longer in force.
@@ -177,6 +222,16 @@ mod tests {
         });
         let checked = guard.check(&uri.parse().unwrap(), &all, IpAddr::V4(Ipv4Addr::LOCALHOST));
         checked.map_or_else(|problem| problem.status.as_u16(), |_| 200)
+    }
+
+    #[test]
+    fn many_refusals_are_told_by_their_number() {
+        let mut refusals = Refusals::default();
+        let second = |n: u64| Mono(n * 1_000_000_000);
+        let told = (0..50).filter_map(|_| refusals.count(second(100))).count();
+        assert_eq!(told, 20);
+        assert_eq!((refusals.count(second(130)), refusals.count(second(160))), (None, Some(31)));
+        assert_eq!(refusals.count(second(161)), Some(0));
     }
 
     #[test]

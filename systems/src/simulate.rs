@@ -18,6 +18,7 @@ pub mod stamp;
 pub mod truth;
 
 mod chance;
+mod counter;
 mod path;
 mod picture;
 mod road;

@@ -7,7 +7,7 @@
 
 mod jitter;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ pub struct Speaker {
     target: usize,
     spoken: Receiver<Spoken>,
     turned_away: Arc<AtomicU64>,
+    delay_us: Arc<AtomicU32>,
     /// Why it could not be used the last time, so that it is not said twice.
     problem: Mutex<Option<DriverError>>,
 }
@@ -63,6 +64,7 @@ pub struct Voice {
     /// To take the oldest out again when it has to make room.
     receiver: Receiver<Spoken>,
     turned_away: Arc<AtomicU64>,
+    delay_us: Arc<AtomicU32>,
     most: usize,
 }
 
@@ -74,15 +76,30 @@ struct Spoken {
 /// A loudspeaker of this name, and the way to it. Sound waits until `buffer` is filled.
 pub fn speaker(address: &str, buffer: Duration) -> (Speaker, Voice) {
     let (sender, receiver) = bounded(WAITING);
-    let turned_away = Arc::new(AtomicU64::new(0));
+    let (turned_away, delay_us) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU32::new(0)));
     let target = buffer.as_millis().saturating_mul(u128::from(SAMPLE_RATE)) / 1000;
     let target = usize::try_from(target).unwrap_or(usize::MAX).clamp(1, 60 * SAMPLE_RATE as usize);
-    let voice = Voice { sender, receiver: receiver.clone(), turned_away: turned_away.clone(), most: 2 * target };
     let problem = Mutex::new(None);
-    (Speaker { address: address.to_owned(), target, spoken: receiver, turned_away, problem }, voice)
+    let voice = Voice {
+        sender,
+        receiver: receiver.clone(),
+        turned_away: turned_away.clone(),
+        delay_us: delay_us.clone(),
+        most: 2 * target,
+    };
+    (Speaker { address: address.to_owned(), target, spoken: receiver, turned_away, delay_us, problem }, voice)
 }
 
 impl Voice {
+    /// How long sound that is pushed now takes until it is heard, as far as it is known here: what waits before it, and what
+    /// the device says that it holds. None while nothing is played.
+    pub fn delay(&self) -> Option<Duration> {
+        match self.delay_us.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros.into())),
+        }
+    }
+
     /// Hands over sound: 16 kHz, mono. `at` is the number of its first sample, counted from any beginning, as RTP's times
     /// are; see [`JitterBuffer::push`]. It never blocks: when the loudspeaker does not take what waits, the oldest is
     /// dropped and counted (`keep newest`).
@@ -125,7 +142,8 @@ impl Speaker {
         let granted = self.granted(&device, &said)?;
         let ahead = granted.rate / 1000 * AHEAD_MS + granted.period.unwrap_or(granted.rate / 20);
         let (queue, waiting) = RingBuffer::new((2 * ahead) as usize * granted.frame());
-        let (stream, errors) = open(&device, granted, waiting).map_err(failed)?;
+        let held_us = Arc::new(AtomicU32::new(0));
+        let (stream, errors) = open(&device, granted, waiting, held_us.clone()).map_err(failed)?;
         stream.play().map_err(failed)?;
         let what = format!("ALSA {}: {}", self.address, granted.describe());
         tracing::info!("loudspeaker: {what}");
@@ -141,9 +159,12 @@ impl Speaker {
             jitter: JitterBuffer::new(self.target),
             resample: resample.transpose().map_err(converter)?,
             queue,
+            held_us,
             told: (JitterStats::default(), Mono::default()),
         };
-        playing.run(lease, errors, &said)
+        let ended = playing.run(lease, errors, &said);
+        self.delay_us.store(0, Ordering::Relaxed);
+        ended
     }
 }
 
@@ -165,10 +186,14 @@ fn open(
     device: &cpal::Device,
     granted: Granted,
     mut waiting: Consumer<u8>,
+    held_us: Arc<AtomicU32>,
 ) -> Result<(cpal::Stream, Consumer<cpal::Error>), cpal::Error> {
     let (mut told, errors) = RingBuffer::new(16);
     // cpal has filled it with silence, which stays where nothing waits.
-    let wanted = move |data: &mut cpal::Data, _: &cpal::OutputCallbackInfo| {
+    let wanted = move |data: &mut cpal::Data, info: &cpal::OutputCallbackInfo| {
+        let times = info.timestamp();
+        let held = times.playback.duration_since(times.callback);
+        held_us.store(u32::try_from(held.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
         let _ = waiting.pop_partial_slice(data.bytes_mut());
     };
     let failed = move |error: cpal::Error| match error.kind() {
@@ -189,6 +214,8 @@ struct Playing<'a> {
     jitter: JitterBuffer,
     resample: Option<Resample>,
     queue: Producer<u8>,
+    /// How long what the callback writes waits in the device, in microseconds.
+    held_us: Arc<AtomicU32>,
     told: (JitterStats, Mono),
 }
 
@@ -222,6 +249,8 @@ impl Playing<'_> {
                 // There is room for twice as much; a resampler that gave more than that would lose it.
                 let _ = self.queue.push_partial_slice(&bytes);
             }
+            let queued = (capacity - self.queue.slots()) / frame;
+            speaker.delay_us.store(self.delay_us(queued), Ordering::Relaxed);
             self.tell();
             while let Ok(error) = errors.pop() {
                 match error.kind() {
@@ -233,6 +262,17 @@ impl Playing<'_> {
             }
             lease.wait(LOOK)?;
         }
+    }
+
+    /// How long sound that comes now takes until it is heard, with so many frames queued, in microseconds; 0 while nothing is
+    /// played.
+    fn delay_us(&self, queued: usize) -> u32 {
+        if !self.jitter.is_playing() {
+            return 0;
+        }
+        let micros = |count: u64, rate: u32| count.saturating_mul(1_000_000) / u64::from(rate.max(1));
+        let waits = micros(self.jitter.waiting(), SAMPLE_RATE) + micros(queued as u64, self.granted.rate);
+        u32::try_from(waits).unwrap_or(u32::MAX).saturating_add(self.held_us.load(Ordering::Relaxed))
     }
 
     /// Says what was dropped, at most once a second.

@@ -23,13 +23,16 @@ class Tone(MediaStreamTrack):
 
     def __init__(self):
         super().__init__()
-        self.on, self.sent, self.begin = False, 0, None
+        self.on, self.sent, self.begin, self.spoke = False, 0, None, []
 
     async def recv(self):
         self.begin = self.begin or time.monotonic()
         await asyncio.sleep(max(0.0, self.begin + self.sent * 0.02 - time.monotonic()))
         frame = av.AudioFrame(format="s16", layout="mono", samples=960)
         level = 8000 if self.on else 0
+        if self.on != len(self.spoke) % 2:
+            # When it began to speak, and when it fell silent: both at the beginning of what they are first heard in.
+            self.spoke.append(time.clock_gettime(time.CLOCK_BOOTTIME))
         first = self.sent * 960
         samples = (int(level * math.sin(2 * math.pi * 440 * (first + n) / 48000)) for n in range(960))
         frame.planes[0].update(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
@@ -43,7 +46,8 @@ async def main():
     seen = {"pictures": 0, "sound": 0, "messages": 0, "frames": 0, "size": None, "late": [], "ended": None, "talk": None}
     state = {"place": None}
     voice = Tone()
-    peer.addTransceiver("video", direction="recvonly")
+    if options.get("video", True):
+        peer.addTransceiver("video", direction="recvonly")
     peer.addTransceiver(voice if options.get("talk") else "audio", direction="sendrecv" if options.get("talk") else "recvonly")
     channel = peer.createDataChannel("scene", ordered=False, maxRetransmits=0)
 
@@ -90,7 +94,8 @@ async def main():
         if order["do"] == "open":
             await peer.setLocalDescription(await peer.createOffer())
             sdp = peer.localDescription.sdp.encode()
-            status, state["place"], answer = await asyncio.to_thread(ask, "POST", "/whep", sdp)
+            camera = f"?camera={options['camera']}" if "camera" in options else ""
+            status, state["place"], answer = await asyncio.to_thread(ask, "POST", f"/whep{camera}", sdp)
             return {"status": status, "place": state["place"], "sdp": answer}
         if order["do"] == "offer":
             await peer.setLocalDescription(await peer.createOffer())
@@ -98,7 +103,7 @@ async def main():
         if order["do"] == "answer":
             await peer.setRemoteDescription(RTCSessionDescription(order["sdp"], "answer"))
         elif order["do"] == "stats":
-            return {"state": peer.connectionState, "seen": {**seen, "late": len(seen["late"])}}
+            return {"state": peer.connectionState, "seen": {**seen, "late": len(seen["late"]), "spoke": voice.spoke}}
         elif order["do"] == "latencies":
             late = sorted(seen["late"])
             seen["late"] = []

@@ -4,41 +4,17 @@
 //
 // Prints what it found as lines of JSON. Behind the line `restart` it waits for a line: the app is then a new one.
 
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+import { Operator, PATIENCE, tell } from "./operator.js";
 
 const [url, token, folder] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const tell = (what, value) => console.log(JSON.stringify({ what, value }));
-const PATIENCE = { timeout: 60_000 };
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-  "--autoplay-policy=no-user-gesture-required"];
-
-const browser = await chromium.launchPersistentContext(join(folder, "profile"), {
-  executablePath: "/usr/bin/chromium", headless: true, args: FLAGS, viewport: { width: 1280, height: 900 }, colorScheme: "light",
-});
-const page = browser.pages()[0] ?? await browser.newPage();
-const complaints = [];
-page.on("pageerror", error => complaints.push(error.message));
-page.on("console", message => {
-  // A browser reports every answer that is none, by itself.
-  if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
-});
-
-const text = selector => page.locator(selector).textContent();
-const live = () => page.waitForFunction(() => ["live", "degraded"].includes(document.body.dataset.state), null, PATIENCE);
-
-async function faults(where) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => axe.run());
-  const serious = found.violations.filter(rule => ["serious", "critical"].includes(rule.impact));
-  tell("faults", serious.map(rule => `${where}: ${rule.id}: ${rule.nodes.map(node => node.target.join(" ")).join(", ")}`));
-}
+const operator = await Operator.begin(folder, "--use-fake-ui-for-media-stream");
+const { browser, page, complaints } = operator;
+const text = selector => operator.text(selector);
+const live = () => operator.live();
+const faults = where => operator.faults(where);
 
 // The door: what is wrong with a token is said.
 await page.goto(url);
@@ -67,6 +43,13 @@ tell("devices", await page.locator("#devices .name").allTextContents());
 tell("vehicle", await text("#vehicle"));
 await page.waitForFunction(() => document.querySelector("#plot .way") && document.querySelector("#events li"), null, PATIENCE);
 
+// Words and numbers, once there is something of each.
+await page.waitForFunction(() => /\d° \w/.test(document.querySelector("#heading").textContent), null, PATIENCE);
+await page.waitForFunction(() => /centred|\d m (left|right)/.test(document.querySelector("#lane").textContent), null, PATIENCE);
+await page.waitForFunction(() => /-?\d+ dBFS/.test(document.querySelector("#sound-text").textContent), null, PATIENCE);
+tell("words", await page.evaluate(() =>
+  Object.fromEntries(["heading", "lane", "sound-text", "speech", "scene-words"].map(id => [id, document.getElementById(id).textContent]))));
+
 // What is drawn: where, and that there is ink.
 const boxes = [];
 for (let n = 0; n < 1200 && boxes.length < 20; n++) {
@@ -93,6 +76,7 @@ if (way === "live") {
   await page.locator("#main").focus();
   await page.keyboard.down("Space");
   await page.waitForSelector("#talk[aria-pressed=true]", PATIENCE);
+  await page.waitForFunction(() => document.querySelector("#talk-note").textContent === "You are heard in the vehicle.", null, PATIENCE);
   await page.waitForTimeout(5000);
   tell("talk", await text("#talk-note"));
   await page.keyboard.up("Space");

@@ -17,6 +17,8 @@ const profile = mkdtempSync(join(tmpdir(), "watch-"));
 const browser = await chromium.launchPersistentContext(profile, {
   executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
   headless: true,
+  // One that the vehicle signs itself: the test has made it.
+  ignoreHTTPSErrors: true,
   args: [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required",
@@ -30,13 +32,17 @@ await page.goto(`${url}/of-the-test`);
 await page.evaluate(({ token, options }) => {
   window.seen = { states: [], messages: 0, frames: 0, last: null, ended: null, talk: null, late: [], shown: [] };
   window.authorization = { authorization: `Bearer ${token}` };
-  window.open_session = async () => {
+  // What this browser offers, as soon as it knows where it can be reached.
+  window.make_offer = async () => {
+    // A page that has a microphone is told where it can be reached; others get names that only browsers resolve.
+    if (options.addresses) await navigator.mediaDevices.getUserMedia({ audio: true });
     // Only by way of a server that the vehicle names, with what it gives for that.
     let configuration = {};
     if (options.relayed) {
       const links = (await fetch("/whep", { method: "OPTIONS", headers: authorization })).headers.get("link") ?? "";
       const named = [...links.matchAll(/<(turn:[^>]+)>; rel="ice-server"; username="([^"]*)"; credential="([^"]*)"/g)];
-      const iceServers = named.map(([, urls, username, credential]) => ({ urls, username, credential: options.credential ?? credential }));
+      const iceServers = named.map(([, urls, username, credential]) => ({ urls, username, credential: options.credential ?? credential }))
+        .map(server => ({ ...server, username: options.username ?? server.username }));
       configuration = { iceServers, iceTransportPolicy: "relay" };
     }
     const peer = window.peer = new RTCPeerConnection(configuration);
@@ -51,14 +57,26 @@ await page.evaluate(({ token, options }) => {
       else {
         seen.messages++;
         if (message.frame !== null) seen.frames++;
+        if (message.camera?.lane) seen.lanes = (seen.lanes ?? 0) + 1;
         seen.last = { frame: message.frame, captured_ns: message.captured_ns, width: message.width, height: message.height,
           camera: message.camera?.camera, devices: message.devices?.length, keys: Object.keys(message) };
       }
     };
     const stream = new MediaStream();
     peer.ontrack = event => { stream.addTrack(event.track); video.srcObject = stream; };
+    // What is on the screen, off its pixels: sixteen blocks along the upper edge.
+    const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 1 });
+    const ink = canvas.getContext("2d", { willReadFrequently: true });
+    const number = () => {
+      ink.drawImage(video, 0, video.videoHeight / 64, video.videoWidth, video.videoHeight / 32, 0, 0, 16, 1);
+      const { data } = ink.getImageData(0, 0, 16, 1);
+      let number = 0;
+      for (let block = 0; block < 16; block++) number = number * 2 + (data[4 * block + 1] > 127 ? 1 : 0);
+      return number;
+    };
     const look = (now, picture) => {
-      seen.shown.push([picture.rtpTimestamp, performance.timeOrigin + performance.now(), video.videoWidth, video.videoHeight]);
+      const at = performance.timeOrigin + performance.now();
+      seen.shown.push([picture.rtpTimestamp, at, options.counter ? number() : null]);
       video.requestVideoFrameCallback(look);
     };
     video.requestVideoFrameCallback(look);
@@ -70,7 +88,10 @@ await page.evaluate(({ token, options }) => {
         setTimeout(done, 2000);
       });
     }
-    let sdp = peer.localDescription.sdp;
+    return peer.localDescription.sdp;
+  };
+  window.open_session = async () => {
+    let sdp = await make_offer();
     if (options.proxy) sdp = sdp.split(/(?<=\r\n)/).filter(line => !line.startsWith("a=candidate")).join("");
     const answer = await fetch(`/whep${options.camera ? `?camera=${options.camera}` : ""}`, {
       method: "POST", headers: { ...authorization, "content-type": "application/sdp" }, body: sdp,
@@ -132,16 +153,17 @@ const difference = async () => {
 };
 
 // Milliseconds from the capture of each picture to its being shown. RTP's time is that of the capture, in 90 kHz and 32 bits.
-const latencies = async () => {
+const latencies = async each => {
   const offset = await difference();
   const shown = await page.evaluate(() => seen.shown.splice(0));
-  const times = shown.map(([rtp, at]) => {
+  const all = shown.map(([rtp, at, number]) => {
     const here = (at + offset) * 90;
     const late = ((here - rtp) % 2 ** 32 + 2 ** 32) % 2 ** 32;
-    return late / 90;
-  }).filter(late => late < 60_000).sort((a, b) => a - b);
+    return { rtp, number, at: at + offset, late: late / 90 };
+  });
+  const times = all.map(({ late }) => late).sort((a, b) => a - b);
   const at = share => times.length ? Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))] * 10) / 10 : null;
-  return { count: times.length, p50: at(0.5), p95: at(0.95), most: at(1) };
+  return { count: times.length, p50: at(0.5), p95: at(0.95), most: at(1), ...(each ? { pictures: all } : {}) };
 };
 
 try {
@@ -149,9 +171,10 @@ try {
     const order = await heard();
     if (order.do === "open") say(await page.evaluate(() => open_session()));
     else if (order.do === "open by page") say(await page.evaluate(camera => open_by_page(camera), order.camera));
+    else if (order.do === "offer") say({ sdp: await page.evaluate(() => make_offer()) });
     else if (order.do === "answer") say(await page.evaluate(async sdp => { await peer.setRemoteDescription({ type: "answer", sdp }); return {}; }, order.sdp));
     else if (order.do === "stats") say(await page.evaluate(() => stats()));
-    else if (order.do === "latencies") say(await latencies());
+    else if (order.do === "latencies") say(await latencies(order.each));
     else if (order.do === "talk") say(await page.evaluate(async on => {
       if (on) {
         window.microphone = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
@@ -162,6 +185,13 @@ try {
       }
       return {};
     }, order.on));
+    else if (order.do === "listen") say(await page.evaluate(async () => {
+      // Beside the picture, which is shown when it comes.
+      const [sound] = peer.getReceivers().map(receiver => receiver.track).filter(track => track.kind === "audio");
+      window.ear = Object.assign(new Audio(), { srcObject: new MediaStream([sound]) });
+      await ear.play();
+      return {};
+    }));
     else if (order.do === "delete") say(await page.evaluate(async () => {
       const answer = await fetch(place, { method: "DELETE", headers: authorization });
       return { status: answer.status };

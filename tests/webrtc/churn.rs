@@ -1,9 +1,12 @@
 //! Sessions that come and go in every state.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Answer, Puppet, Run, TOKEN, number, pause};
 use serde_json::json;
+use waywarden_systems::session::{Record, SessionReader};
+
+use super::{Answer, CONFIG, Puppet, Run, TOKEN, number, pause};
 
 /// An offer of somebody who never comes: pictures, sound and data.
 pub const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2\r\n\
@@ -33,6 +36,19 @@ fn held(run: &Run) -> (usize, usize, u64) {
     (count("task"), count("fd"), resident.unwrap())
 }
 
+/// How many operators there are in the world, at the beginning of each segment.
+fn entities(session: &Path) -> Vec<usize> {
+    let mut reader = SessionReader::open(session).unwrap();
+    let mut counts = Vec::new();
+    while let Some(record) = reader.read().unwrap() {
+        if let Record::Snapshot(snapshot) = record {
+            let operators = snapshot.kinds.iter().find(|kind| kind.kind == "operator_session");
+            counts.push(operators.map_or(0, |kind| kind.values.len()));
+        }
+    }
+    counts
+}
+
 fn offered(run: &Run) -> Answer {
     let answer = run.ask("POST", "/whep", "application/sdp", OFFER);
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -46,7 +62,8 @@ const MORE_KIB: u64 = 8 << 10;
 /// Opens so many sessions and drops each in another state; then all is as before.
 fn come_and_go(sessions: usize, connected: usize) {
     // With as many arenas as it likes, 8 a core, the allocator keeps some megabytes in each, which is taken for a leak.
-    let mut run = Run::start_after("export MALLOC_ARENA_MAX=1;", "[webrtc]\nsessions = 3\noffer_s = 3\n");
+    let config = format!("{}[webrtc]\nsessions = 3\noffer_s = 3\n", CONFIG.replace("segment_s = 20", "segment_s = 2"));
+    let mut run = Run::begin("export MALLOC_ARENA_MAX=1;", &config);
     // Whatever is only made once.
     let first = offered(&run);
     run.ask("DELETE", first.header("location").unwrap(), "text/plain", "");
@@ -90,7 +107,11 @@ fn come_and_go(sessions: usize, connected: usize) {
         settled.is_none_or(|settled| after.2 <= settled + MORE_KIB),
         "KiB after {SETTLED} connections: {settled:?}"
     );
+    // Another segment begins, and with it stands what there is in the world.
+    pause(Duration::from_secs(4));
     let (_dir, session) = run.finish();
+    let entities = entities(&session);
+    assert!(entities.iter().any(|count| *count > 0) && entities.last() == Some(&0), "{entities:?}");
     let said = super::said(&session);
     let offers = said.iter().filter(|said| matches!(said.event, super::OperatorEvent::Offered(_))).count();
     assert!(offers > sessions);

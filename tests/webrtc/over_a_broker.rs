@@ -18,6 +18,13 @@ fn in_seconds(seconds: i64) -> String {
     rfc3339(now + seconds * 1_000_000_000)
 }
 
+/// The same description, which names no address of whoever made it.
+fn without_addresses(sdp: &str) -> String {
+    sdp.split_inclusive("\r\n")
+        .filter(|line| !line.starts_with("a=candidate") && !line.starts_with("a=end-of-candidates"))
+        .collect()
+}
+
 /// Sends an offer, and waits for its answer.
 fn offer(listener: &Listener, session: &str, offer: &Value) -> Value {
     listener.say(&format!("{BASE}/webrtc/{session}/offer"), false, offer.to_string().as_bytes());
@@ -60,6 +67,28 @@ fn offers_over_the_broker_are_answered_once_and_expire() {
         listener.say(&format!("{BASE}/webrtc/first/end"), false, b"");
         run.until("nobody", |run| run.watchers().is_empty().then_some(()));
         assert_eq!(listener.ending("webrtc/first/answer").len(), 1);
+    }
+    // One that is found by what it says later, and by nothing else: neither knows an address of the other's before.
+    let addresses = json!({ "addresses": true });
+    if let Some(mut browser) = Puppet::browser(&run.url(), TOKEN, &addresses) {
+        let offered = browser.told("offer")["sdp"].as_str().unwrap().to_owned();
+        let ways: Vec<&str> = offered.lines().filter(|line| line.starts_with("a=candidate")).collect();
+        assert!(!ways.is_empty() && ways.iter().all(|way| !way.contains(".local")), "{ways:?}");
+        let answer = offer(&listener, "later", &with(&without_addresses(&offered), 60));
+        assert_eq!(answer["status"], 201, "{answer}");
+        let answered = without_addresses(answer["sdp"].as_str().unwrap());
+        browser.tell(&json!({ "do": "answer", "sdp": answered }));
+        super::pause(Duration::from_secs(2));
+        let stats = browser.told("stats");
+        assert_eq!(number(&stats, "/video/framesDecoded"), 0.0, "there is no way yet: {stats}");
+        let line = |name: &str| offered.lines().find(|line| line.starts_with(name)).unwrap();
+        let mut fragment = vec![line("a=ice-ufrag"), line("a=ice-pwd"), line("m="), "a=mid:0"];
+        fragment.extend(ways);
+        let fragment = format!("{}\r\n", fragment.join("\r\n"));
+        listener.say(&format!("{BASE}/webrtc/later/candidates"), false, fragment.as_bytes());
+        run.until("pictures", |_| (number(&browser.told("stats"), "/video/framesDecoded") > 10.0).then_some(()));
+        listener.say(&format!("{BASE}/webrtc/later/end"), false, b"");
+        run.until("nobody", |run| run.watchers().is_empty().then_some(()));
     }
     super::pause(Duration::from_millis(300));
     assert!(listener.ending("webrtc/kept/answer").is_empty());

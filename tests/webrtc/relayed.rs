@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
+use waywarden_systems::clock::utc_seconds;
+use waywarden_systems::webrtc::turn::Turn;
 
 use super::{Puppet, Run, TOKEN, number, pause};
 
@@ -88,9 +90,21 @@ fn who_finds_no_other_way_is_relayed_with_the_vehicle_s_credentials_and_with_no_
     drop(browser);
 
     let wrong = json!({ "relayed": true, "credential": "guessed" });
-    let Some(mut browser) = Puppet::browser(&run.url(), TOKEN, &wrong) else { return };
-    browser.open(|sdp| sdp);
-    pause(Duration::from_secs(4));
-    let stats = browser.told("stats");
-    assert_eq!(number(&stats, "/video/framesDecoded"), 0.0, "{stats}");
+    // Made of the secret by the vehicle's own code: an hour ago, for a minute; and now.
+    let turn = Turn { urls: Vec::new(), secret: SECRET.as_bytes().to_vec(), lifetime_s: 60 };
+    let now = utc_seconds();
+    let made = |at: u64| turn.server("vehicle", at);
+    let [expired, good] = [made(now - 3600), made(now)]
+        .map(|made| json!({ "relayed": true, "username": made.username, "credential": made.credential }));
+    for (credentials, are_good) in [(wrong, false), (expired, false), (good, true)] {
+        let Some(mut browser) = Puppet::browser(&run.url(), TOKEN, &credentials) else { return };
+        browser.open(|sdp| sdp);
+        if are_good {
+            run.until("pictures", |_| (number(&browser.told("stats"), "/video/framesDecoded") > 0.0).then_some(()));
+        } else {
+            pause(Duration::from_secs(4));
+            let stats = browser.told("stats");
+            assert_eq!(number(&stats, "/video/framesDecoded"), 0.0, "{credentials} {stats}");
+        }
+    }
 }

@@ -173,7 +173,7 @@ proptest! {
         let Ok(scenario) = from_bytes(text.as_bytes(), "f.toml") else { return Ok(()) };
         let drive = Drive::new(&scenario, seed);
         let geometry = CameraGeometry { horizontal_fov_deg: fov, ..CameraGeometry::default() };
-        let settings = CameraSettings { width: 64, height: 48, fps: 1.0, geometry, loop_frames: None, plain: false };
+        let settings = CameraSettings { width: 64, height: 48, fps: 1.0, geometry, loop_frames: None, plain: false, counter: false };
         let mut camera = CameraSimulator::new(&drive, settings).unwrap();
         let mut truth = TruthSimulator::new(&drive, &settings);
         for _ in 0..4 {

@@ -6,6 +6,7 @@ use waywarden_components::input::Payload;
 use waywarden_components::time::Mono;
 
 use super::chance::unit;
+use super::counter;
 use super::drive::{Drive, Moment, Plan};
 use super::nth_nanos;
 use super::picture::Painter;
@@ -30,6 +31,9 @@ pub struct CameraSettings {
     /// Draw nothing: pictures are plain grey, each of another shade than the one before, so that the gate takes them for
     /// new. They cost next to nothing, and show the moment of the drive to nobody but who asks the truth.
     pub plain: bool,
+    /// Draw its number into each picture that is drawn, to be read back off a screen: sixteen black and white blocks along the
+    /// upper edge, the most significant bit on the left. Of repeated frames it is the number of the first time.
+    pub counter: bool,
 }
 
 impl Default for CameraSettings {
@@ -42,6 +46,7 @@ impl Default for CameraSettings {
             geometry: CameraGeometry::default(),
             loop_frames: None,
             plain: false,
+            counter: false,
         }
     }
 }
@@ -124,6 +129,7 @@ pub(super) struct Studio {
     encoder: JpegEncoder,
     size: (usize, usize),
     planes: Vec<u8>,
+    counter: bool,
     /// Plain pictures, if those are asked for.
     plain: Vec<Bytes>,
 }
@@ -142,7 +148,7 @@ impl Studio {
             encoder.grey(&pixels, size.0, size.1)
         });
         let plain = plain.collect::<Result<_, _>>()?;
-        Ok(Self { painter, encoder, size, planes: Vec::new(), plain })
+        Ok(Self { painter, encoder, size, planes: Vec::new(), counter: settings.counter, plain })
     }
 
     /// The JPEG of a moment; `number` is that of the frame.
@@ -152,6 +158,9 @@ impl Studio {
             return Ok(plain);
         }
         self.painter.draw(moment, number, &mut self.planes);
+        if self.counter {
+            counter::draw(&mut self.planes, self.size, number);
+        }
         Ok(stamp(&self.encoder.yuv422(&self.planes, self.size.0, self.size.1)?, at))
     }
 

@@ -56,6 +56,16 @@ impl JitterBuffer {
         self.stats
     }
 
+    /// Samples that wait to be played.
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Whether it plays: not while it waits for its target.
+    pub fn is_playing(&self) -> bool {
+        self.playing
+    }
+
     /// Takes a piece of sound whose first sample has the number `at`. Numbers count samples from any beginning; they may
     /// come out of order, twice, or not at all. Numbers far from the last ones are those of another voice.
     pub fn push(&mut self, mut at: u64, mut pcm: &[i16]) {

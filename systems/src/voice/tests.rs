@@ -240,6 +240,29 @@ fn shared_wav(path: &str) -> Option<Vec<i16>> {
 const SPEECH: (f64, f64) = (6.69, 30.0);
 
 #[test]
+fn an_operator_out_of_the_loudspeaker_is_nobody_in_the_vehicle() {
+    let all = sound(32_000, 1);
+    let listened = |talk: OperatorTalk| {
+        let mut world = world();
+        world.insert_resource(talk);
+        chunk(&mut world, 1, 1, &all, all.len());
+        world.run_system_once(detect).unwrap();
+        probabilities(&mut world, 1)
+    };
+    let alone = listened(OperatorTalk::default());
+    assert!(alone.iter().filter(|probability| **probability > 0.1).count() > 10, "something is heard: {alone:?}");
+    let talking = OperatorTalk { talker: Some(1), ..OperatorTalk::default() };
+    assert!(listened(talking).iter().all(|probability| *probability == 0.0));
+    // The voice has ended a second in, with what is still in the air; the detector has heard all of it all the same.
+    let until = Mono::from_nanos(16_000 * SAMPLE_NS);
+    let after = listened(OperatorTalk { until, ..OperatorTalk::default() });
+    let ends_by = |n: usize| (n as u64 + 1) * 256 < 16_000;
+    for (n, (after, alone)) in after.iter().zip(&alone).enumerate() {
+        assert_eq!(*after, if ends_by(n) { 0.0 } else { *alone }, "window {n}");
+    }
+}
+
+#[test]
 fn two_speakers_are_found_and_the_quiet_before_them_is_not() {
     let Some(mut all) = shared_wav("data/speech/pyannote/sample.wav") else { return };
     all.extend([0; SAMPLE_RATE as usize]);

@@ -32,8 +32,9 @@ const MOST_OFFERS: usize = 8;
 /// What may wait for a connection: pictures, packets of sound, messages, commands.
 const WAITING: (usize, usize, usize, usize) = (8, 16, 2, 16);
 
-/// Where an operator's voice goes: the number of its session, of its first sample, and the samples (16 kHz, mono).
-pub type Speak = Arc<dyn Fn(u64, &[i16]) + Send + Sync>;
+/// Where an operator's voice goes: the number of its first sample, and the samples (16 kHz, mono). Gives how long they take from
+/// there until they are heard, if that is known.
+pub type Speak = Arc<dyn Fn(u64, &[i16]) -> Option<Duration> + Send + Sync>;
 
 /// How operators are served.
 pub struct HubSettings {
@@ -135,6 +136,9 @@ pub struct PeerReading {
     pub keyframe_wait_ms: f64,
     /// Whether the other end reports each packet.
     pub reports_packets: bool,
+    /// Milliseconds that the operator's voice takes until it is heard: half of the round trip, and what waits in the vehicle and
+    /// in its loudspeaker. None while it is not heard.
+    pub voice_delay_ms: Option<f64>,
 }
 
 /// All connections. Cheap to clone.
@@ -354,6 +358,7 @@ impl Hub {
             keyframes_asked: entry.gauges.keyframes_asked.load(Relaxed),
             keyframe_wait_ms: entry.gauges.longest_for_keyframe(now).as_secs_f64() * 1e3,
             reports_packets: entry.gauges.reports_packets.load(Relaxed),
+            voice_delay_ms: entry.gauges.voice_delay().map(|delay| delay.as_secs_f64() * 1e3),
         };
         inside.entries.iter().map(reading).collect()
     }
@@ -404,12 +409,11 @@ impl Hub {
         let _ = self.0.outlet.send(at, Payload::Operator(OperatorSaid { session, at, event }));
     }
 
-    /// Lets a voice be heard.
-    pub(super) fn speak(&self, session: u64, at: u64, pcm: &[i16]) {
-        if let Some(speak) = &self.0.speak {
-            // Voices are far from each other, so that none is taken for what another one said late.
-            speak(at + (session << 40), pcm);
-        }
+    /// Lets a voice be heard, and gives how long that takes, if it is known.
+    pub(super) fn speak(&self, session: u64, at: u64, pcm: &[i16]) -> Option<Duration> {
+        let speak = self.0.speak.as_ref()?;
+        // Voices are far from each other, so that none is taken for what another one said late.
+        speak(at + (session << 40), pcm)
     }
 
     /// A session is connected: it watches from now on.

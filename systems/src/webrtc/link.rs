@@ -41,6 +41,8 @@ pub(super) struct Gauges {
     pub waiting_us: AtomicU32,
     /// Microseconds there and back; 0 where it is not known.
     pub rtt_us: AtomicU32,
+    /// Microseconds that a voice waits in the vehicle until it is heard; 0 while it is not.
+    pub voice_waits_us: AtomicU32,
     /// Share of packets that were lost, in millionths.
     pub lost_ppm: AtomicU32,
     /// The same over about ten seconds.
@@ -76,6 +78,13 @@ pub(super) struct Patience {
 }
 
 impl Gauges {
+    /// How long the operator's voice takes until it is heard, if it is.
+    pub fn voice_delay(&self) -> Option<Duration> {
+        let waits = self.voice_waits_us.load(Ordering::Relaxed);
+        let way = self.rtt_us.load(Ordering::Relaxed) / 2;
+        (waits > 0).then(|| Duration::from_micros(u64::from(waits) + u64::from(way)))
+    }
+
     /// The other end asks for a picture that stands alone.
     fn asked_for_keyframe(&self, now: Instant) {
         self.keyframes_asked.fetch_add(1, Ordering::Relaxed);

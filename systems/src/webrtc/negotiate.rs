@@ -24,6 +24,9 @@ const SMALL_FOR: Duration = Duration::from_secs(20);
 /// above the second it gets the full ones again.
 const SHARES: (u64, u64) = (50, 75);
 
+/// Why nobody sees the inside of the vehicle.
+const PRIVATE: &str = "privacy is on: nobody is watched inside of the vehicle";
+
 /// The sessions that there are.
 type Sessions<'w, 's> = Query<'w, 's, (&'static StableId, &'static mut OperatorSession)>;
 
@@ -63,8 +66,11 @@ pub fn negotiate(
         hear(*session, &mut known, event, *at, &mut talk, &mut order);
     }
     let now = clock.now;
+    let inside = |camera: StreamId| cameras.iter().any(|(id, known)| id.stream == camera && is_inside(known));
     for (id, mut session) in sessions.iter_mut().sort::<&StableId>() {
-        if let Some(why) = over(&session, &plugin, now) {
+        // Whoever watched would keep the last picture on the screen.
+        let private = switches.privacy && session.camera.is_some_and(inside);
+        if let Some(why) = over(&session, &plugin, private, now) {
             session.ended = Some(why.clone());
             order(id.seq, OperatorDeed::Close(why));
         }
@@ -104,10 +110,15 @@ fn judge(
             None => "there is no camera".to_owned(),
         });
     };
-    if camera.role == CameraRole::Cabin && switches.privacy {
-        return Err("privacy is on: nobody is watched inside of the vehicle".to_owned());
+    if is_inside(camera) && switches.privacy {
+        return Err(PRIVATE.to_owned());
     }
     Ok(Some(id.stream))
+}
+
+/// Whether a camera sees people inside of the vehicle.
+fn is_inside(camera: &Camera) -> bool {
+    camera.role == CameraRole::Cabin
 }
 
 fn accepted(offer: &OperatorOffer, camera: Option<StreamId>, plugin: &WebRtcPlugin, at: Mono) -> OperatorSession {
@@ -185,9 +196,12 @@ fn hear(
 }
 
 /// Why a session is over, if it is.
-fn over(session: &OperatorSession, plugin: &WebRtcPlugin, now: Mono) -> Option<String> {
+fn over(session: &OperatorSession, plugin: &WebRtcPlugin, private: bool, now: Mono) -> Option<String> {
     if session.ended.is_some() {
         return None;
+    }
+    if private {
+        return Some(PRIVATE.to_owned());
     }
     match session.state {
         OperatorState::Offered if now.since(session.started) >= plugin.offer => {

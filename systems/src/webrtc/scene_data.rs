@@ -1,6 +1,7 @@
 //! What is known of a picture, as it goes over a data channel beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use waywarden_components::prelude::*;
@@ -61,7 +62,9 @@ pub(super) fn farewell(why: &str) -> String {
     serde_json::json!({ "ended": why }).to_string()
 }
 
-/// What is said of the operator's own voice: whether it is heard in the vehicle, and how loud it comes in.
-pub(super) fn voice(heard: bool, level_dbfs: Option<f32>) -> String {
-    serde_json::json!({ "talk": { "heard": heard, "level_dbfs": level_dbfs } }).to_string()
+/// What is said of the operator's own voice: whether it is heard in the vehicle, how loud it comes in, and how long it takes until it
+/// is heard, if that is known.
+pub(super) fn voice(heard: bool, level_dbfs: Option<f32>, delay: Option<Duration>) -> String {
+    let delay_ms = delay.map(|delay| delay.as_millis() as u64);
+    serde_json::json!({ "talk": { "heard": heard, "level_dbfs": level_dbfs, "delay_ms": delay_ms } }).to_string()
 }

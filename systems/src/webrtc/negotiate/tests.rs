@@ -111,8 +111,12 @@ fn offers_are_accepted_or_refused_with_a_reason() {
     assert!(matches!(&refused[..], [(3, OperatorDeed::Refuse(why))] if why.contains("`roof`")), "{refused:?}");
     stage.app.world_mut().resource_mut::<Switches>().privacy = true;
     let refused = stage.tick(0, &[(4, offer(Some("cabin")))]);
-    assert!(matches!(&refused[..], [(4, OperatorDeed::Refuse(why))] if why.contains("privacy")), "{refused:?}");
-    assert_eq!(stage.sessions(), [1, 2]);
+    assert!(
+        matches!(&refused[..], [(4, OperatorDeed::Refuse(why)), (2, OperatorDeed::Close(end))]
+            if why.contains("privacy") && end == why),
+        "whoever watches inside does so no longer: {refused:?}"
+    );
+    assert_eq!(stage.sessions(), [1]);
     let mut off = Stage::new(0);
     assert!(matches!(&off.tick(0, &[(1, offer(None))])[..], [(1, OperatorDeed::Refuse(_))]));
 }

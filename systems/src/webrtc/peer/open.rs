@@ -25,7 +25,7 @@ use webrtc::peer_connection::{
     RTCIceGatheringState, RTCIceServer, RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
     configure_nack, configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc,
 };
-use webrtc::rtp_transceiver::RtpSender;
+use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RtpSender};
 
 use super::super::estimator::Estimator;
 use super::super::link::{Gauges, Listener, Pacer, Reports};
@@ -295,6 +295,19 @@ pub(in super::super) async fn open(setup: &Setup, seed: u64, offer: String) -> R
     }
 }
 
+/// Says that nothing is taken: nobody is to send a voice that is not heard.
+async fn send_only(connection: &Arc<dyn PeerConnection>) -> Result<(), OpenError> {
+    for transceiver in connection.get_transceivers().await {
+        let direction = match transceiver.direction().await.map_err(|error| OpenError::offer(&error))? {
+            RTCRtpTransceiverDirection::Sendrecv => RTCRtpTransceiverDirection::Sendonly,
+            RTCRtpTransceiverDirection::Recvonly => RTCRtpTransceiverDirection::Inactive,
+            _ => continue,
+        };
+        transceiver.set_direction(direction).await.map_err(|error| OpenError::offer(&error))?;
+    }
+    Ok(())
+}
+
 async fn answer(
     setup: &Setup,
     mut seed: u64,
@@ -316,6 +329,9 @@ async fn answer(
     };
     let mut video = if setup.wants.video { Some(add(RtpCodecKind::Video, h264(), true).await?) } else { None };
     let mut sound = if setup.wants.audio { Some(add(RtpCodecKind::Audio, opus(), false).await?) } else { None };
+    if !setup.wants.talk {
+        send_only(connection).await?;
+    }
     let answer = connection.create_answer(None).await.map_err(|error| OpenError::offer(&error))?;
     connection.set_local_description(answer).await.map_err(|error| OpenError::offer(&error))?;
     let mut early = Vec::new();

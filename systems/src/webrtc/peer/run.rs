@@ -14,7 +14,7 @@ use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionState, Stats
 use super::super::hub::Hub;
 use super::super::offer::MOST_CANDIDATES;
 use super::super::rates::{Playout, for_data};
-use super::super::scene_data::{farewell, voice};
+use super::super::scene_data::{self, farewell};
 use super::super::talk::{Ear, FLOOR_DBFS, Piece};
 use super::open::{Event, Opened};
 use super::{Command, Ends};
@@ -147,6 +147,9 @@ impl Running {
                         let link = self.link(bytes - sent).await;
                         sent = bytes;
                         self.show();
+                        if self.voice.heard {
+                            self.answer_voice().await;
+                        }
                         self.hub.say(self.opened.number, OperatorEvent::Link(link));
                     }
                 }
@@ -171,9 +174,12 @@ impl Running {
             Command::Hear(heard) => {
                 self.voice.heard = heard;
                 for piece in std::mem::take(&mut self.voice.pending).into_iter().filter(|_| heard) {
-                    self.hub.speak(self.opened.number, piece.at, &piece.pcm);
+                    self.let_hear(&piece);
                 }
-                self.say(&voice(heard, Some(self.voice.level).filter(|_| heard))).await;
+                if !heard {
+                    self.opened.gauges.voice_waits_us.store(0, Ordering::Relaxed);
+                }
+                self.answer_voice().await;
             }
             // Obeyed where it is heard.
             Command::Close(_) => {}
@@ -234,6 +240,19 @@ impl Running {
         }
     }
 
+    /// Says what becomes of the operator's own voice.
+    async fn answer_voice(&self) {
+        let (voice, gauges) = (&self.voice, &self.opened.gauges);
+        self.say(&scene_data::voice(voice.heard, Some(voice.level).filter(|_| voice.heard), gauges.voice_delay()))
+            .await;
+    }
+
+    fn let_hear(&self, piece: &Piece) {
+        let waits = self.hub.speak(self.opened.number, piece.at, &piece.pcm).unwrap_or_default();
+        let micros = u32::try_from(waits.as_micros()).unwrap_or(u32::MAX);
+        self.opened.gauges.voice_waits_us.store(micros, Ordering::Relaxed);
+    }
+
     fn ask_for_keyframe(&mut self) {
         let now = instant();
         let lately = self.keyframe.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAMES);
@@ -254,7 +273,7 @@ impl Running {
             }
         }
         if voice.heard {
-            self.hub.speak(number, piece.at, &piece.pcm);
+            self.let_hear(&piece);
         } else if voice.loud.is_some() {
             if voice.pending.len() >= PENDING {
                 voice.pending.pop_front();

@@ -125,6 +125,8 @@ fn requests_for_a_picture_are_heard_and_reports_judge_a_link_that_says_no_more()
     let now = instant();
     listener.handle_read(rtcp(PictureLossIndication { sender_ssrc: 1, media_ssrc: 2 }, now)).unwrap();
     assert!(gauges.keyframe.swap(false, Ordering::Relaxed));
+    listener.handle_read(rtcp(FullIntraRequest { sender_ssrc: 1, media_ssrc: 2, fir: Vec::new() }, now)).unwrap();
+    assert!(gauges.keyframe.swap(false, Ordering::Relaxed), "older clients ask in this way");
     let of = |fraction_lost| rtc::rtcp::reception_report::ReceptionReport { fraction_lost, ..Default::default() };
     let report = |lost| ReceiverReport { reports: vec![of(lost)], ..Default::default() };
     listener.handle_read(rtcp(report(128), now)).unwrap();
