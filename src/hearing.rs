@@ -7,7 +7,7 @@ use waywarden_components::prelude::*;
 use waywarden_systems::inference::engine::EngineKind;
 use waywarden_systems::models::{self, Manifest, ModelError};
 use waywarden_systems::session::{ModelInfo, Origin, SessionInfo};
-use waywarden_systems::voice::detector::{Choice, EARSHOT, EARSHOT_VERSION};
+use waywarden_systems::voice::detector::{Choice, EARSHOT};
 
 use crate::config::{Config, VoiceDetector};
 use crate::engines;
@@ -75,7 +75,7 @@ impl Hearing {
                 name: EARSHOT.to_owned(),
                 // It is part of the build, which the session names.
                 sha256: String::new(),
-                engine: format!("{EARSHOT} {EARSHOT_VERSION}"),
+                engine: format!("{EARSHOT} {}", waywarden_perception::speech::VERSION),
             },
             Choice::Silero(network) => {
                 let identity = network.identity();

@@ -371,6 +371,38 @@ fn what_is_no_offer_is_refused_with_the_right_status() {
 }
 
 #[test]
+fn an_offer_that_is_damaged_anywhere_is_answered_or_refused() {
+    let run = Run::start("[webrtc]\noffer_s = 2\n");
+    let lines: Vec<&str> = churn::OFFER.lines().collect();
+    let mut statuses = std::collections::BTreeMap::new();
+    for n in 0..lines.len() {
+        let head = lines[n].split([':', ' ', '=']).next().unwrap();
+        let separator = lines[n].chars().nth(head.len()).unwrap_or('=');
+        for damaged in [
+            String::new(),
+            format!("{0}\r\n{0}", lines[n]),
+            head.to_owned(),
+            format!("{head}{separator}99999999999999999999 -1 \u{fffd}"),
+            format!("{}\u{0}", lines[n]),
+            lines[n].chars().rev().collect(),
+        ] {
+            let mut all: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+            all[n] = damaged;
+            all.retain(|line| !line.is_empty());
+            let text = format!("{}\r\n", all.join("\r\n"));
+            let answer = run.ask("POST", "/whep", "application/sdp", &text);
+            assert!([201, 400, 422, 503].contains(&answer.status), "{answer:?}\n{text}");
+            *statuses.entry(answer.status).or_insert(0) += 1;
+        }
+    }
+    println!("answers to damaged offers: {statuses:?}");
+    assert!(statuses[&201] > 20 && statuses[&400] > 20, "{statuses:?}");
+    let (dir, _session) = run.finish();
+    let log = std::fs::read_to_string(dir.path().join("stderr.txt")).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
 fn whoever_may_not_talk_is_not_heard() {
     // An offer would wait for its connection for a minute.
     let mut run = Run::start("[webrtc]\noffer_s = 60\n");

@@ -1,7 +1,11 @@
 //! Any text is read as an offer, or as candidates that come later, or refused: never a panic, never more than is allowed.
+//! What is taken is read by the library next: it does not panic either.
 #![no_main]
 
+use std::io::Cursor;
+
 use libfuzzer_sys::fuzz_target;
+use rtc_sdp::SessionDescription;
 use waywarden_systems::webrtc::offer::{self, MOST_CANDIDATES};
 
 fuzz_target!(|data: &[u8]| {
@@ -11,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(wants) = wants {
         assert!(wants.video || wants.audio || wants.talk || wants.data);
         assert!(text.contains("fingerprint"));
+        let _ = SessionDescription::unmarshal(&mut Cursor::new(text));
     }
     if let Ok(found) = offer::candidates(text) {
         assert!(found.len() <= MOST_CANDIDATES);

@@ -18,6 +18,7 @@ pub mod ingress;
 pub mod jobs;
 pub mod lanes;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 #[cfg(feature = "sound")]
 pub mod microphone;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use earshot::Detector as Earshot;
 use waywarden_components::audio::VoiceStatus;
+use waywarden_perception::speech::{self as earshot, Earshot};
 
 use crate::inference::InferenceError;
 use crate::inference::speech::{self, SpeechNetwork};
@@ -37,17 +37,11 @@ pub enum Choice {
 /// The name of earshot.
 pub const EARSHOT: &str = "earshot";
 
-/// The version of earshot that is linked.
-pub const EARSHOT_VERSION: &str = "1.2.2";
-
-/// Samples of earshot's windows.
-pub const EARSHOT_WINDOW: usize = 256;
-
 impl Choice {
     /// One for a microphone, that has heard nothing.
     pub fn detector(&self) -> Box<dyn Detector> {
         match self {
-            Self::Earshot => Earshot::default_boxed(),
+            Self::Earshot => Box::new(Earshot::new()),
             Self::Silero(network) => Box::new(Silero::new(Arc::clone(network))),
         }
     }
@@ -55,7 +49,7 @@ impl Choice {
     /// What the world is told of it. `instead` is why it is not the one that was asked for, if it is not.
     pub fn status(&self, instead: String) -> VoiceStatus {
         let (name, window) = match self {
-            Self::Earshot => (EARSHOT, EARSHOT_WINDOW),
+            Self::Earshot => (EARSHOT, earshot::WINDOW),
             Self::Silero(network) => (network.identity().name.as_str(), speech::WINDOW),
         };
         VoiceStatus { detector: name.to_owned(), window_samples: window as u32, instead }
@@ -64,11 +58,11 @@ impl Choice {
 
 impl Detector for Earshot {
     fn window(&self) -> usize {
-        EARSHOT_WINDOW
+        earshot::WINDOW
     }
 
     fn hear(&mut self, window: &[i16]) -> Result<f32, InferenceError> {
-        Ok(self.predict_i16(window))
+        Ok(Earshot::hear(self, window))
     }
 
     fn reset(&mut self) {
@@ -111,13 +105,6 @@ impl Detector for Silero {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_is_the_one_that_is_linked() {
-        let lock = include_str!("../../../Cargo.lock");
-        let entry = format!("name = \"earshot\"\nversion = \"{EARSHOT_VERSION}\"\n");
-        assert!(lock.contains(&entry), "earshot {EARSHOT_VERSION} is not in Cargo.lock");
-    }
 
     #[test]
     fn earshot_says_what_it_is() {

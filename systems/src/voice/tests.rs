@@ -2,12 +2,10 @@ use std::path::PathBuf;
 
 use bevy_ecs::system::RunSystemOnce;
 
-use earshot::Detector;
-
 use super::*;
 
 /// Samples of earshot's windows.
-const WINDOW: usize = detector::EARSHOT_WINDOW;
+const WINDOW: usize = waywarden_perception::speech::WINDOW;
 
 fn world() -> World {
     let mut world = World::new();
@@ -98,19 +96,6 @@ fn cuts_and_company_change_nothing() {
     assert_eq!(bits(&probabilities(&mut whole, 1)), bits(&probabilities(&mut pieces, 1)));
     assert_eq!(voice(&mut whole, 1), voice(&mut pieces, 1));
     assert_eq!(voice(&mut whole, 1).0.rest.len(), 16_000 % WINDOW);
-}
-
-#[test]
-fn a_detector_that_was_reset_is_a_new_one() {
-    let mut used = Detector::default_boxed();
-    for window in sound(8192, 7).as_chunks::<WINDOW>().0 {
-        used.predict_i16(window);
-    }
-    used.reset();
-    let mut new = Detector::default_boxed();
-    for window in sound(16_384, 8).as_chunks::<WINDOW>().0 {
-        assert_eq!(used.predict_i16(window).to_bits(), new.predict_i16(window).to_bits());
-    }
 }
 
 #[test]
