@@ -287,7 +287,8 @@ fn a_peer_that_reports_no_packets_is_served_and_heard() {
     let begin = boottime();
     run.until("nobody", |run| run.watchers().is_empty().then_some(()));
     let took = boottime().since(begin);
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    println!("who vanished is gone after {took:?}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
     let (_dir, session) = run.finish();
     // 8000 of 32768: -15 dBFS.
     let level = loudest(&said(&session)).unwrap();
