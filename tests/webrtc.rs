@@ -130,13 +130,18 @@ impl Run {
         self.ask("GET", "/whep", "text/plain", "").json().as_array().cloned().unwrap_or_default()
     }
 
+    /// What it has logged.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("stderr.txt")).unwrap_or_default()
+    }
+
     fn until<T>(&mut self, what: &str, mut ready: impl FnMut(&Self) -> Option<T>) -> T {
         let begin = boottime();
         loop {
             if let Some(found) = ready(self) {
                 return found;
             }
-            assert!(boottime().since(begin) < outcome::PATIENCE, "no {what}");
+            assert!(boottime().since(begin) < outcome::PATIENCE, "no {what}\n{:?}\n{}", self.watchers(), self.log());
             pause(Duration::from_millis(100));
         }
     }
