@@ -15,7 +15,10 @@ fn main() -> io::Result<()> {
             println!("cargo:rerun-if-changed={path}");
         }
     }
-    let commit = git(&["describe", "--always", "--dirty", "--abbrev=12"]);
+    // `describe --dirty` would write the index, which is looked at above: all would be built once more the next time.
+    let changed = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]).is_some();
+    let commit = git(&["describe", "--always", "--abbrev=12"]);
+    let commit = commit.map(|commit| if changed { format!("{commit}-dirty") } else { commit });
     println!("cargo:rustc-env=WAYWARDEN_COMMIT={}", commit.unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo:rustc-env=WAYWARDEN_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     let out = std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?;
