@@ -12,11 +12,11 @@ use waywarden::config::Config;
 use waywarden::failure::Failure;
 use waywarden::{logging, pools};
 use waywarden_systems::inference::engine::onnxruntime;
+use waywarden_systems::memory;
 
 fn main() -> ExitCode {
     keep_quiet();
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    give_memory_back();
+    memory::keep_little();
     let (mut out, mut err) = (Output(io::stdout().lock()), io::stderr());
     let (done, json) = match Cli::from_process() {
         Ok(cli) => (dispatch(&cli, &mut out), cli.command.json()),
@@ -40,19 +40,6 @@ fn keep_quiet() {
     let (name, value) = onnxruntime::SILENCE;
     // SAFETY: this is the first thing that the program does, so no other thread can be reading the environment.
     unsafe { std::env::set_var(name, value) };
-}
-
-/// Blocks of a megabyte and more, as pieces of a session are, come from the system and go back to it. Left to itself glibc takes
-/// ever larger ones from its heap, once it has seen one go, and the holes that they leave there stay: 4 MB of a replay's 40.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "the C library's own settings")]
-fn give_memory_back() {
-    use nix::libc::{M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
-    // Where one is refused nothing is lost but that memory.
-    for (setting, bytes) in [(M_MMAP_THRESHOLD, 1 << 20), (M_TRIM_THRESHOLD, 2 << 20)] {
-        // SAFETY: it takes two numbers, and there is one thread still.
-        unsafe { mallopt(setting, bytes) };
-    }
 }
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {

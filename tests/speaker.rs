@@ -4,20 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 #![expect(clippy::disallowed_methods, reason = "plays a network and a device in real time, with any sine")]
 
+#[path = "support/loudspeaker.rs"]
+mod loudspeaker;
 #[path = "support/outcome.rs"]
 mod outcome;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use loudspeaker::{FRAME, RATE, loudspeaker};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 use outcome::{end, send, sessions, start_after, until, waywarden};
 use waywarden_components::prelude::*;
 use waywarden_systems::ingress::{channel, wake};
@@ -33,10 +32,6 @@ const PIECE: usize = 320;
 const LENGTH: Duration = Duration::from_secs(4);
 /// No test takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What a device that takes anything is given: 48 kHz, two channels, floating point.
-const RATE: f64 = 48_000.0;
-const FRAME: usize = 8;
 
 fn sine(n: u64) -> i16 {
     ((std::f64::consts::TAU * 440.0 * n as f64 / 16_000.0).sin() * 16_384.0) as i16
@@ -65,19 +60,6 @@ fn play() -> ! {
     }
     // Nothing is closed: ALSA's `file` insists on a device that has taken everything, or aborts.
     std::process::exit(0);
-}
-
-fn fifo(dir: &Path) -> File {
-    let path = dir.join("sound");
-    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-    let alsa = format!(
-        "pcm.null {{ type null }}\npcm.out {{ type file slave.pcm \"null\" file \"{}\" format \"raw\"\n\
-         hint {{ show on description \"A test's loudspeaker\" }} }}\n",
-        path.display()
-    );
-    std::fs::write(dir.join("asound.conf"), alsa).unwrap();
-    let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    OpenOptions::new().read(true).write(true).custom_flags(nonblocking).open(path).unwrap()
 }
 
 /// Takes what is played at the pace of the device, until the other process ends. Both channels of each frame.
@@ -124,7 +106,7 @@ fn a_voice_is_heard_through_a_device_of_another_rate_and_format() {
         play();
     }
     let dir = tempfile::tempdir().unwrap();
-    let fifo = fifo(dir.path());
+    let fifo = loudspeaker(dir.path());
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_voice_is_heard_through_a_device_of_another_rate_and_format", "--nocapture"])
         .env("ALSA_CONFIG_PATH", dir.path().join("asound.conf"))

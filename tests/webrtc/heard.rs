@@ -1,41 +1,19 @@
 //! An operator's voice on its whole way: from another program, over the network, out of an ALSA device.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::json;
 use waywarden_components::time::Mono;
 use waywarden_systems::clock::boottime;
 
+use super::loudspeaker::{FRAME, RATE, loudspeaker};
 use super::{Puppet, Run, TOKEN, number, pause};
-
-/// What the device is given: 48 kHz, two channels, floating point.
-const RATE: f64 = 48_000.0;
-const FRAME: usize = 8;
 
 /// Somebody is heard, not the noise of silence.
 const LOUD: f32 = 0.05;
-
-/// A loudspeaker that writes into a FIFO, which holds hardly more than a device would.
-fn loudspeaker(dir: &Path) -> File {
-    let path = dir.join("sound");
-    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-    let alsa = format!(
-        "pcm.null {{ type null }}\npcm.out {{ type file slave.pcm \"null\" file \"{}\" format \"raw\"\n\
-         hint {{ show on description \"A test's loudspeaker\" }} }}\n",
-        path.display()
-    );
-    std::fs::write(dir.join("asound.conf"), alsa).unwrap();
-    let fifo = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).unwrap();
-    fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
-    fifo
-}
 
 /// Takes what is played at the pace of a device, until it has been loud and quiet again: when each of both began.
 fn listen(fifo: &mut File, patience: Duration) -> (Option<Mono>, Option<Mono>, f32) {
@@ -70,6 +48,8 @@ fn listen(fifo: &mut File, patience: Duration) -> (Option<Mono>, Option<Mono>, f
 fn a_voice_comes_out_of_the_loudspeaker() {
     let sound = tempfile::tempdir().unwrap();
     let mut fifo = loudspeaker(sound.path());
+    // It holds hardly more than a device would.
+    fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let alsa = format!("export ALSA_CONFIG_PATH={}/asound.conf;", sound.path().display());
     let config = super::CONFIG.replace("hw:CARD=Nowhere,DEV=9", "out");
     let mut run = Run::begin(&alsa, &config);

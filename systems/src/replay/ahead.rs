@@ -58,7 +58,7 @@ impl Table {
     /// Whether a frame is there that is waited for, and enough others with it.
     fn is_enough(&self, id: &StableId) -> bool {
         let is_done = !matches!(self.slots.get(id), Some(Slot::Queued(_) | Slot::Running));
-        is_done && (self.done >= ENOUGH || self.pending == 0)
+        is_done && (self.done >= ENOUGH || self.pending == 0 || self.closed)
     }
 }
 
@@ -133,6 +133,7 @@ impl LookAhead {
     pub fn close(&self) {
         self.0.lock().closed = true;
         self.0.begun.notify_all();
+        self.0.done.notify_all();
     }
 }
 

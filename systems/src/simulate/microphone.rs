@@ -98,6 +98,8 @@ impl MicrophoneSimulator {
 
 #[cfg(test)]
 mod tests {
+    use waywarden_perception::speech::{Earshot, WINDOW};
+
     use super::*;
     use crate::simulate::Scenario;
 
@@ -109,14 +111,14 @@ mod tests {
     /// Utterances (half a second or more of windows above 0.5 with gaps of up to 0.3 s) that earshot hears, and the
     /// share of windows in which it hears speech, while somebody talks and while nobody does.
     fn listen(mut microphone: MicrophoneSimulator, seconds: usize) -> (usize, f64, f64) {
-        let mut detector = waywarden_perception::speech::Earshot::default();
+        let mut detector = Earshot::default();
         let mut waiting = Vec::new();
         let (mut counts, mut heard) = ([0u32; 2], [0u32; 2]);
         let (mut utterances, mut speech, mut gap) = (0, 0, 0);
         for _ in 0..seconds * 50 {
             waiting.extend(chunk(&microphone.next()));
-            while waiting.len() >= 256 {
-                let window: Vec<i16> = waiting.drain(..256).collect();
+            while waiting.len() >= WINDOW {
+                let window: Vec<i16> = waiting.drain(..WINDOW).collect();
                 let is_speech = detector.hear(&window) > 0.5;
                 let talking = usize::from(microphone.is_talking());
                 counts[talking] += 1;

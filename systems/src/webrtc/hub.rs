@@ -21,7 +21,6 @@ use super::studio::{Picture, Studio, StudioSettings};
 use super::turn::Turn;
 use crate::clock::{boottime, instant};
 use crate::ingress::Outlet;
-use crate::memory;
 use crate::scene::Showing;
 
 /// How long the world has to decide: it is asked with the next tick.
@@ -29,9 +28,6 @@ const DECISION: Duration = Duration::from_secs(2);
 
 /// Offers that may be answered at the same time.
 const MOST_OFFERS: usize = 8;
-
-/// How long the last of a connection is there after its end.
-const LINGERS: Duration = Duration::from_secs(1);
 
 /// What may wait for a connection: pictures, packets of sound, messages, commands.
 const WAITING: (usize, usize, usize, usize) = (8, 16, 2, 16);
@@ -442,18 +438,6 @@ impl Hub {
             studio.leave(session);
         }
         self.0.changed.notify_waiters();
-        if self.inside().entries.is_empty() {
-            self.0.runtime.spawn(self.clone().give_memory_back());
-        }
-    }
-
-    /// Gives back what connections took, when the last one is gone.
-    async fn give_memory_back(self) {
-        tokio::time::sleep(LINGERS).await;
-        if self.inside().entries.is_empty() {
-            // It fails where the program ends.
-            let _ = tokio::task::spawn_blocking(memory::give_back).await;
-        }
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {

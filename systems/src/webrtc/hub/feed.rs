@@ -7,6 +7,7 @@ use waywarden_components::prelude::*;
 
 use super::{Command, Hub};
 use crate::clock::instant;
+use crate::memory;
 use crate::scene::Scene;
 use crate::scene::report::Report;
 use crate::webrtc::audio::Microphone;
@@ -15,6 +16,9 @@ use crate::webrtc::send::Ordered;
 
 /// Least time between two messages about a camera, and longest where nothing is new.
 const MESSAGES: (Duration, Duration) = (Duration::from_millis(45), Duration::from_millis(500));
+
+/// How long the last of a connection is there after its end.
+const LINGERS: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Carries out what the world orders, and passes on what the microphone hears.
@@ -118,6 +122,16 @@ impl Hub {
                     () = self.0.changed.notified() => {}
                 }
             }
+            self.0.runtime.spawn(self.clone().give_memory_back());
+        }
+    }
+
+    /// Gives back what connections took, when nobody watches any more.
+    async fn give_memory_back(self) {
+        tokio::time::sleep(LINGERS).await;
+        if !self.is_watched() {
+            // It fails where the program ends.
+            let _ = tokio::task::spawn_blocking(memory::give_back).await;
         }
     }
 
