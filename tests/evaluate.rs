@@ -196,6 +196,9 @@ fn a_simulated_drive_is_scored_against_its_truth() {
     assert!(lane["n"].as_u64().unwrap() > 0, "{lane}");
     let wrong = at("seed 2", "all warnings: false");
     assert!(wrong["value"].as_f64().is_some(), "{wrong}");
+    // The model of this test knows nothing of roads: what follows from its boxes says nothing of them.
+    let found = all["value"].as_f64().unwrap();
+    assert!(found < 0.8 && wrong["doubt"].as_str().is_some_and(|doubt| doubt.contains("the model finds")), "{wrong}");
     assert!(all["interval"].is_array() && one["interval"].is_null(), "{all} {one}");
 }
 

@@ -15,6 +15,7 @@ use waywarden_systems::scene::report::class_name;
 use super::observe::{FrameSeen, Seen};
 use super::runner::Runner;
 use super::table::{Goal, Incident, Part, Sheet};
+use crate::config::Perceive;
 use crate::failure::Failure;
 
 /// Distances that are told apart, in metres.
@@ -32,13 +33,17 @@ const FALSE_GOAL: Goal = Goal::AtMost(1.0);
 /// How early collisions on a steady course are warned of, in seconds: each, and half of them.
 const LEAD_GOALS: [Goal; 2] = [Goal::AtLeast(1.9), Goal::AtLeast(2.4)];
 
+/// The share of the simulator's vehicles that a model finds in its pictures at least, where what follows from that says something of
+/// roads: below it figures tell how the simulator draws.
+const LEAST_RECALL: f64 = 0.8;
+
 /// How soon collisions that could not be foreseen are warned of, in seconds after contact was as far away as the threshold, and
 /// how many of them.
 const SOON_S: f64 = 0.5;
 const SOON_GOAL: Goal = Goal::AtLeast(1.0);
 
 /// What came of a drive.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Driven {
     hours: f64,
     gated: Gated,
@@ -99,11 +104,32 @@ pub fn drives(
             text,
         }));
     }
-    rows(sheet, &data, "all seeds", &all.iter().collect::<Vec<_>>(), true);
+    let by_models = runner.config.simulation.perceive == Perceive::Models;
+    let doubt = Some(&all).filter(|_| by_models).and_then(|all| too_few_found(all));
+    let place =
+        |split: &str, all: bool| Place { data: data.clone(), split: split.to_owned(), all, doubt: doubt.clone() };
+    rows(sheet, &place("all seeds", true), &all.iter().collect::<Vec<_>>());
     for (seed, driven) in seeds.iter().zip(&all).filter(|_| seeds.len() > 1 && !brief) {
-        rows(sheet, &data, &format!("seed {seed}"), &[driven], false);
+        rows(sheet, &place(&format!("seed {seed}"), false), &[driven]);
     }
     Ok(())
+}
+
+/// Where rows belong.
+struct Place {
+    data: String,
+    split: String,
+    /// Whether it is all that was driven: with its goals, and what single drives say too little of.
+    all: bool,
+    /// Why what follows from boxes may not be quoted.
+    doubt: Option<String>,
+}
+
+/// That a model found too few of the vehicles that could be seen, if it did.
+fn too_few_found(drives: &[Driven]) -> Option<String> {
+    let found = drives.iter().fold(Share::default(), |sum, driven| sum + driven.vehicles.recall);
+    let recall = found.value().filter(|recall| *recall < LEAST_RECALL)?;
+    Some(format!("the model finds {recall:.2} of the simulator's vehicles, of {LEAST_RECALL} that it takes"))
 }
 
 fn score(seen: &Seen, truth: &[(Mono, Truth)], caution_s: f64) -> Driven {
@@ -246,10 +272,11 @@ fn areas(boxes: &[Detection], holds: impl Fn(ObjectClass) -> bool) -> Vec<(f32, 
     boxes.iter().filter(|found| holds(found.class)).map(|found| (found.score, Area::of(found))).collect()
 }
 
-fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: bool) {
+fn rows(sheet: &mut Sheet, place: &Place, drives: &[&Driven]) {
+    let Place { data, split, all, doubt } = place;
     let mut part = sheet.part(data, split, &[JobRole::Detection]);
     matched(&mut part, "vehicles", drives, |driven| &driven.vehicles, true);
-    if all {
+    if *all {
         for (n, size) in Size::ALL.iter().enumerate() {
             let of_size = |driven: &&Driven| driven.sizes.get(n).cloned().unwrap_or_default();
             let units: Vec<Matched> = drives.iter().map(of_size).collect();
@@ -261,8 +288,9 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
         }
         matched(&mut part, "people", drives, |driven| &driven.people, false);
     }
+    let mut part = sheet.part(data, split, &[JobRole::Detection]).doubted(doubt.as_deref());
     errors(&mut part, "tracks: distance error", "m", drives, |driven| Some(&driven.distances));
-    if all {
+    if *all {
         for (n, (from, to)) in DISTANCES.iter().enumerate() {
             let what = format!("tracks, {from} to {to} m: distance error");
             errors(&mut part, &what, "m", drives, |driven| driven.distances_near.get(n));
@@ -272,11 +300,12 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
         Some(&driven.shares_near)
     });
     errors(&mut part, "tracks in lane: TTC error", "s", drives, |driven| Some(&driven.times));
-    if all {
+    if *all {
         part.goal_of("tracks, to 40 m: distance error as a share of the distance, median", DISTANCE_GOAL)
             .goal_of("tracks in lane: TTC error, median", TTC_GOALS[0])
             .goal_of("tracks in lane: TTC error, 90 %", TTC_GOALS[1]);
     }
+    let mut part = sheet.part(data, split, &[JobRole::Detection]);
     let gated: Vec<Gated> = drives.iter().map(|driven| driven.gated).collect();
     let skipped: Vec<Share> = gated.iter().map(|gated| gated.skipped).collect();
     part.share("gate: held back", &skipped, "frames");
@@ -287,7 +316,7 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
     part.share("lane claimed, of the frames looked at", &lanes, "frames");
     errors(&mut part, "lane: offset error", "m", drives, |driven| Some(&driven.offsets));
     root_mean_square(&mut part, "lane: offset error, root mean square", drives, |driven| &driven.offsets);
-    if all {
+    if *all {
         part.goal(OFFSET_GOAL);
         let beside: Vec<Share> = drives.iter().map(|driven| driven.beside).collect();
         part.share("lane: the one beside it was claimed", &beside, "looks");
@@ -299,24 +328,25 @@ fn rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: boo
             root_mean_square(&mut part, what, drives, |driven| &driven.offsets_in_lane);
         }
     }
-    warning_rows(sheet, data, split, drives, all);
+    warning_rows(sheet, place, drives);
 }
 
-fn warning_rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], all: bool) {
+fn warning_rows(sheet: &mut Sheet, place: &Place, drives: &[&Driven]) {
+    let Place { data, split, all, .. } = place;
     for kind in AlertKind::ALL {
-        let by: &[JobRole] = match kind {
-            AlertKind::LaneDeparture => &[JobRole::Segmentation],
-            _ => &JobRole::ALL,
+        let (by, doubt): (&[JobRole], _) = match kind {
+            AlertKind::LaneDeparture => (&[JobRole::Segmentation], None),
+            _ => (&JobRole::ALL, place.doubt.as_deref()),
         };
         let verdicts: Vec<Verdict> = drives.iter().filter_map(|driven| driven.warnings.get(&kind).cloned()).collect();
-        let mut part = sheet.part(data, split, by);
+        let mut part = sheet.part(data, split, by).doubted(doubt);
         let given: u64 = verdicts.iter().map(|verdict| verdict.wrong.whole).sum();
         hourly(&mut part, format!("{kind}: false warnings"), drives, given, |driven| {
             driven.warnings.get(&kind).map_or(0, |verdict| verdict.wrong.part)
         });
         let judged =
             matches!(kind, AlertKind::ForwardCollision | AlertKind::LaneDeparture | AlertKind::VulnerableRoadUser);
-        if !judged || !(all || kind == AlertKind::ForwardCollision) {
+        if !judged || !(*all || kind == AlertKind::ForwardCollision) {
             continue;
         }
         let warned: Vec<Share> = verdicts.iter().map(|verdict| verdict.warned).collect();
@@ -329,22 +359,22 @@ fn warning_rows(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven], 
             });
         }
     }
-    if all {
-        courses(sheet, data, split, drives);
+    if *all {
+        courses(sheet, place, drives);
     }
     let given = |driven: &&Driven| driven.warnings.values().map(|verdict| verdict.wrong.whole).sum::<u64>();
-    let mut part = sheet.part(data, split, &JobRole::ALL);
+    let mut part = sheet.part(data, split, &JobRole::ALL).doubted(place.doubt.as_deref());
     hourly(&mut part, "all warnings: false".to_owned(), drives, drives.iter().map(given).sum(), |driven| {
         driven.warnings.values().map(|verdict| verdict.wrong.part).sum()
     });
-    if all {
+    if *all {
         part.goal(FALSE_GOAL);
     }
 }
 
 /// How early collisions were warned of, and how soon where they could not be foreseen.
-fn courses(sheet: &mut Sheet, data: &str, split: &str, drives: &[&Driven]) {
-    let mut part = sheet.part(data, split, &JobRole::ALL);
+fn courses(sheet: &mut Sheet, place: &Place, drives: &[&Driven]) {
+    let mut part = sheet.part(&place.data, &place.split, &JobRole::ALL).doubted(place.doubt.as_deref());
     let steady = Errors::new(&drives.iter().map(|driven| driven.steady.clone()).collect::<Vec<_>>());
     let n = (steady.len() as u64, "courses");
     for ((what, share), goal) in [("least", 0.0), ("median", 0.5)].into_iter().zip(LEAD_GOALS) {
@@ -529,7 +559,8 @@ mod tests {
         assert_eq!((driven.beside, driven.offsets_in_lane.len()), (Share::one(false), 1));
 
         let mut sheet = Sheet { conditions: Conditions::of(&Config::default()), ..Sheet::default() };
-        rows(&mut sheet, "simulated: test", "all seeds", &[&driven, &driven], true);
+        let place = Place { data: "simulated: test".to_owned(), split: "all seeds".to_owned(), all: true, doubt: None };
+        rows(&mut sheet, &place, &[&driven, &driven]);
         let value =
             |what: &str| sheet.rows.iter().find(|row| row.what == what).unwrap_or_else(|| panic!("{what}")).value;
         assert_eq!(value("vehicles: AP50"), Some(1.0));
@@ -544,5 +575,23 @@ mod tests {
         );
         assert_eq!(value("all warnings: false"), Some(100.0));
         assert_eq!(value("people: recall"), None);
+        // All that was looked at was found; had it not been, what stands on it would not be quoted.
+        assert_eq!(too_few_found(std::slice::from_ref(&driven)), None);
+        let missed = Driven {
+            vehicles: match_boxes(&[], &truth::labels(&truth[0].1.objects, |_| true), |_| false),
+            ..Driven::default()
+        };
+        let doubt = too_few_found(&[driven.clone(), missed]).unwrap();
+        assert!(doubt.contains("finds 0.50 of"), "{doubt}");
+        sheet.rows.clear();
+        rows(&mut sheet, &Place { doubt: Some(doubt.clone()), ..place }, &[&driven]);
+        let doubted: Vec<&str> =
+            sheet.rows.iter().filter(|row| row.doubt.as_ref() == Some(&doubt)).map(|row| row.what.as_str()).collect();
+        for what in ["tracks: distance error, median", "forward_collision: lead, median", "all warnings: false"] {
+            assert!(doubted.contains(&what), "{what}: {doubted:?}");
+        }
+        for what in ["vehicles: recall", "lane: offset error, median", "lane_departure: false warnings"] {
+            assert!(!doubted.contains(&what), "{what}: {doubted:?}");
+        }
     }
 }

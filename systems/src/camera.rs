@@ -8,13 +8,13 @@ pub mod jpeg;
 pub mod listing;
 pub mod mjpeg;
 pub mod raw;
-pub mod ridges;
 
 use std::collections::BTreeMap;
 
 use bevy_app::{App, Plugin};
 use bevy_ecs::prelude::*;
 use waywarden_components::prelude::*;
+use waywarden_perception::lanes::ridges;
 use waywarden_perception::sight;
 use xxhash_rust::xxh3::xxh3_64;
 

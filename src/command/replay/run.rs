@@ -76,7 +76,7 @@ pub fn run(args: &ReplayArgs, plan: Plan, more: impl FnOnce(&mut App)) -> Result
         },
         look_ahead.clone(),
     )?;
-    let mut replay = Replay::new(args, &plan, app, prepared);
+    let mut replay = Replay::new(args, &plan, app, prepared, look_ahead.clone());
     let result = replay.run(feed);
     if let Some(look_ahead) = look_ahead {
         look_ahead.close();
@@ -139,6 +139,7 @@ struct Replay<'a> {
     args: &'a ReplayArgs,
     app: App,
     prepared: Prepared,
+    look_ahead: Option<LookAhead>,
     comparable: bool,
     /// Restores the next snapshot: at the start, and behind a gap.
     restore_next: bool,
@@ -153,7 +154,7 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(args: &'a ReplayArgs, plan: &Plan, app: App, prepared: Prepared) -> Self {
+    fn new(args: &'a ReplayArgs, plan: &Plan, app: App, prepared: Prepared, look_ahead: Option<LookAhead>) -> Self {
         // What might have been needs the models that are here, whatever the recorded run had.
         let models =
             (plan.jobs == JobsMode::Virtual).then(|| (plan.engines.status.clone(), plan.hearing.status.clone()));
@@ -161,6 +162,7 @@ impl<'a> Replay<'a> {
             args,
             app,
             prepared,
+            look_ahead,
             comparable: plan.comparable,
             restore_next: true,
             started: false,
@@ -221,10 +223,16 @@ impl<'a> Replay<'a> {
             // What might have been is computed here, whether or not a service answered then.
             incoming.inputs.retain(|input| input.stream != StreamId::REMOTE);
         }
+        let frames = incoming.inputs.iter().filter(|input| matches!(input.payload, Payload::Frame(_)));
+        let frames: Vec<_> = frames.map(|input| StableId::new(input.stream, input.seq)).collect();
         self.prepared.put(incoming);
         let expected = recorded.filter(|_| self.comparable).map(|recorded| recorded.digest);
         self.app.world_mut().resource_mut::<Expectation>().digest = expected;
         drive::tick(&mut self.app)?;
+        if let Some(look_ahead) = &self.look_ahead {
+            // A gate that a config read anew has switched off asks for none.
+            frames.into_iter().for_each(|id| look_ahead.forget(id));
+        }
         let outcome = drive::outcome(self.app.world());
         self.chain.update(&outcome.tick.to_le_bytes());
         self.chain.update(&outcome.digest.to_le_bytes());

@@ -4,6 +4,7 @@
 //! Plain functions and plain state. No systems, no I/O, no clock: time comes in with what is measured. State is saved with
 //! `serde`, so that whoever holds it can be restored, and goes on bit for bit.
 
+pub mod area;
 pub mod calibrate;
 pub mod ego;
 pub mod labels;

@@ -78,6 +78,8 @@ fn since(began: &mut Option<Mono>, is_so: bool, now: Mono) {
 }
 
 /// Whether a grey picture is all of one shade, and whether it is blown out.
+// Inlined it would be compiled as whoever calls it is: for size.
+#[inline(never)]
 fn light(pixels: &[u8]) -> (bool, bool) {
     let count = pixels.len().max(1) as f64;
     let (sum, squares) = pixels.iter().fold((0u64, 0u64), |(sum, squares), &pixel| {

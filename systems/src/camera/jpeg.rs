@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use turbojpeg::{DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor};
 use waywarden_components::frame::{Luma, THUMBNAIL_SIDE};
 use waywarden_components::job::Crop;
+use waywarden_perception::area;
 
-mod area;
 mod encoder;
 mod yuv;
 

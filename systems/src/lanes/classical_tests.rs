@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use waywarden_components::prelude::*;
+use waywarden_perception::lanes::ridges;
 
 use super::classical::look;
-use crate::camera::ridges;
 use crate::road_plane::{RoadPlane, RoadPoint};
 
 const SIZE: (u32, u32) = (480, 270);

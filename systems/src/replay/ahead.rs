@@ -38,6 +38,10 @@ enum Slot {
 /// costs a tenth of a replay.
 const ENOUGH: usize = 8;
 
+/// When so many looks wait to be taken, all threads but one go on looking ahead: where pictures are small the ticks are what a replay
+/// waits for, and who would take their processor now leaves it idle at the end.
+const FAR: usize = 64;
+
 #[derive(Default)]
 struct Table {
     slots: BTreeMap<StableId, Slot>,
@@ -49,6 +53,12 @@ struct Table {
     latest: BTreeMap<StreamId, Mono>,
     /// Threads that have nothing to do.
     idle: usize,
+    /// So much has been done ahead that a processor is left to the ticks until half of it has been taken.
+    far: bool,
+    /// Threads that look at something.
+    looking: usize,
+    /// As many may, if that is not so.
+    threads: usize,
     /// Frames that are waited for.
     awaited: BTreeSet<StableId>,
     closed: bool,
@@ -59,6 +69,29 @@ impl Table {
     fn is_enough(&self, id: &StableId) -> bool {
         let is_done = !matches!(self.slots.get(id), Some(Slot::Queued(_) | Slot::Running));
         is_done && (self.done >= ENOUGH || self.pending == 0 || self.closed)
+    }
+
+    /// Whether one more thread may look at something.
+    fn has_room(&self) -> bool {
+        self.looking < if self.far { (self.threads - 1).max(1) } else { self.threads }
+    }
+
+    /// Takes a frame out, whatever has become of it. True when those who rested have something to do again.
+    fn remove(&mut self, id: StableId) -> (Option<FirstLook>, bool) {
+        match self.slots.remove(&id) {
+            Some(Slot::Done(look)) => {
+                self.done -= 1;
+                let wakes = self.far && self.done <= FAR / 2;
+                self.far &= !wakes;
+                (Some(look), wakes)
+            }
+            Some(Slot::Queued(_)) => {
+                self.pending -= 1;
+                (None, false)
+            }
+            // Whoever looks at it finds that nobody wants it.
+            Some(Slot::Running) | None => (None, false),
+        }
     }
 }
 
@@ -87,9 +120,10 @@ impl LookAhead {
     /// # Errors
     /// When no thread is to be had.
     pub fn start(threads: usize, work: impl Fn(&Coming) -> FirstLook + Send + Sync + 'static) -> std::io::Result<Self> {
-        let work = Box::new(work);
-        let shared = Arc::new(Shared { table: Mutex::default(), begun: Condvar::new(), done: Condvar::new(), work });
-        for n in 0..threads.max(1) {
+        let (work, threads) = (Box::new(work), threads.max(1));
+        let table = Mutex::new(Table { threads, ..Table::default() });
+        let shared = Arc::new(Shared { table, begun: Condvar::new(), done: Condvar::new(), work });
+        for n in 0..threads {
             let theirs = shared.clone();
             std::thread::Builder::new().name(format!("look-ahead {n}")).spawn(move || look_ahead(&theirs))?;
         }
@@ -103,7 +137,7 @@ impl LookAhead {
         table.slots.insert(id, Slot::Queued(Coming { stream: id.stream, before, captured, jpeg }));
         table.order.push_back(id);
         table.pending += 1;
-        let is_idle = table.idle > 0;
+        let is_idle = table.idle > 0 && table.has_room();
         drop(table);
         if is_idle {
             self.0.begun.notify_one();
@@ -120,13 +154,21 @@ impl LookAhead {
             }
             table.awaited.remove(&id);
         }
-        if let Slot::Done(look) = table.slots.remove(&id)? {
-            table.done -= 1;
-            return Some(look);
+        // What has not been begun is looked at by whoever asks: that is faster.
+        let (look, wakes) = table.remove(id);
+        drop(table);
+        if wakes {
+            self.0.begun.notify_all();
         }
-        // Whoever asks is faster.
-        table.pending -= 1;
-        None
+        look
+    }
+
+    /// A frame that nobody will ask for any more, if it was not taken.
+    pub fn forget(&self, id: StableId) {
+        let (_, wakes) = self.0.lock().remove(id);
+        if wakes {
+            self.0.begun.notify_all();
+        }
     }
 
     /// Ends the threads.
@@ -140,7 +182,8 @@ impl LookAhead {
 fn look_ahead(shared: &Shared) {
     let mut table = shared.lock();
     while !table.closed {
-        let Some(id) = table.order.pop_front() else {
+        let next = if table.has_room() { table.order.pop_front() } else { None };
+        let Some(id) = next else {
             table.idle += 1;
             table = shared.begun.wait(table).unwrap_or_else(PoisonError::into_inner);
             table.idle -= 1;
@@ -149,11 +192,16 @@ fn look_ahead(shared: &Shared) {
         // Somebody may have been faster.
         let Some(Slot::Queued(frame)) = table.slots.remove(&id) else { continue };
         table.slots.insert(id, Slot::Running);
+        table.looking += 1;
         drop(table);
         let look = (shared.work)(&frame);
         table = shared.lock();
-        table.slots.insert(id, Slot::Done(look));
-        (table.pending, table.done) = (table.pending - 1, table.done + 1);
+        (table.looking, table.pending) = (table.looking - 1, table.pending - 1);
+        if let Some(slot) = table.slots.get_mut(&id) {
+            *slot = Slot::Done(look);
+            table.done += 1;
+            table.far |= table.done >= FAR;
+        }
         if table.awaited.iter().any(|id| table.is_enough(id)) {
             shared.done.notify_all();
         }
@@ -220,5 +268,50 @@ mod tests {
             drop(table);
             ahead.close();
         }
+    }
+
+    #[test]
+    fn far_ahead_one_thread_leaves_its_processor_to_the_ticks_until_half_of_it_is_taken() {
+        let (tells, told) = crossbeam_channel::bounded(3 * FAR);
+        let (goes, go) = crossbeam_channel::bounded::<()>(FAR);
+        let ahead = LookAhead::start(3, move |frame| {
+            tells.send(()).unwrap();
+            let _ = go.recv();
+            look(frame)
+        })
+        .unwrap();
+        let all = 3 * FAR as u64;
+        (1..=all).for_each(|seq| begin(&ahead, seq));
+        let are_begun = |count: usize| (0..count).for_each(|_| told.recv().unwrap());
+        let are_finished = |count: usize| (0..count).for_each(|_| goes.send(()).unwrap());
+        let is_reached = |state: (usize, usize, usize)| loop {
+            let table = ahead.0.lock();
+            if state == (table.done, table.looking, table.idle) {
+                break;
+            }
+            drop(table);
+            std::thread::yield_now();
+        };
+        are_begun(3);
+        are_finished(FAR - 1);
+        are_begun(FAR - 1);
+        is_reached((FAR - 1, 3, 0));
+        are_finished(1);
+        is_reached((FAR, 2, 1));
+        // Some are taken, and others are of no interest any more.
+        for seq in 1..=FAR as u64 / 2 {
+            match seq % 4 {
+                0 => ahead.forget(id(seq)),
+                _ => assert!(ahead.take(id(seq)).is_some()),
+            }
+        }
+        are_begun(1);
+        is_reached((FAR / 2, 3, 0));
+        // Nobody asks for any more: nothing is kept, not even of what is just being looked at.
+        (1..=all).for_each(|seq| ahead.forget(id(seq)));
+        drop(goes);
+        is_reached((0, 0, 3));
+        assert!(ahead.0.lock().slots.is_empty());
+        ahead.close();
     }
 }

@@ -1,6 +1,6 @@
 //! The classical lane estimator: lanes without a model, or the word that there are none.
 //!
-//! 1. ridges (`camera::ridges`): bright lines on darker road in a half-size grey picture, a pure function of the frame;
+//! 1. ridges ([`ridges`](super::ridges)): bright lines on darker road in a half-size grey picture, a pure function of the frame;
 //! 2. [`evidence`]: where they are on the road, as far as the pitch is known, and whether they are as wide as paint;
 //! 3. [`search`]: when no lane is known, marks vote for one; pitches are tried in turn, a few in every look;
 //! 4. [`fit`]: both lines, slope, curvature and the nod of the camera at once, from where the lane was before;

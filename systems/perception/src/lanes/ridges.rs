@@ -31,6 +31,8 @@ const MOST_COLUMNS: usize = 4095;
 
 /// Finds the ridges of a grey picture of `width` x `height` pixels, row by row; the geometry is the whole frame's, of which
 /// this may be a smaller copy. Nothing for a picture without pixels, or one whose length does not fit.
+// Whoever calls it may be compiled for size, and would have it compiled so too.
+#[inline(never)]
 pub fn find(grey: &[u8], width: usize, height: usize, geometry: &CameraGeometry) -> LaneFeatures {
     let (Ok(columns), Ok(rows)) = (u16::try_from(width), u16::try_from(height)) else { return LaneFeatures::default() };
     let plane = RoadPlane::new(geometry, 0.0, columns.into(), rows.into());

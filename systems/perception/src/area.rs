@@ -4,6 +4,9 @@ use rten_simd::ops::{BitOps, Extend, NumOps};
 use rten_simd::{Isa, Simd, SimdOp};
 use waywarden_components::frame::THUMBNAIL_SIDE;
 
+/// Longest side of a picture, in pixels: a column of as many adds up to what fits in its sum.
+const LONGEST: usize = 16_384;
+
 /// The source pixels that one output pixel covers on one axis. In units of 1/64 of a source pixel every output pixel
 /// is exactly as wide as the source has pixels, so all weights are whole numbers and add up to that.
 #[derive(Clone, Copy)]
@@ -37,9 +40,16 @@ impl Span {
     }
 }
 
-/// Averages `width` x `height` grey bytes (1 to 16384 each way) to 64x64, rounding to nearest. `sums` is scratch.
-pub(super) fn average(grey: &[u8], width: usize, height: usize, sums: &mut Vec<i32>) -> Vec<u8> {
+/// Averages `width` x `height` grey bytes to 64x64, rounding to nearest. `sums` is scratch. Nothing for a picture whose sides are not
+/// 1 to 16384 pixels long, or whose length is another than they say.
+// Whoever calls it may be compiled for size, and would have it compiled so too.
+#[inline(never)]
+pub fn average(grey: &[u8], width: usize, height: usize, sums: &mut Vec<i32>) -> Vec<u8> {
     const SIDE: usize = THUMBNAIL_SIDE;
+    let is_side = |length: usize| (1..=LONGEST).contains(&length);
+    if !is_side(width) || !is_side(height) || grey.len() != width * height {
+        return Vec::new();
+    }
     let (columns, rows) = (Span::all(width), Span::all(height));
     let area = (width * height) as u64;
     let mut luma = Vec::with_capacity(SIDE * SIDE);
@@ -131,6 +141,13 @@ mod tests {
                 .map(|i| (seed.wrapping_add(i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
                 .collect();
             prop_assert_eq!(average(&grey, width, height, &mut Vec::new()), slow(&grey, width, height));
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_gives_none() {
+        for (bytes, width, height) in [(0, 0, 0), (9, 0, 9), (8, 3, 3), (10, 3, 3), (16_385, 16_385, 1)] {
+            assert!(average(&vec![9; bytes], width, height, &mut Vec::new()).is_empty(), "{width}x{height}");
         }
     }
 
