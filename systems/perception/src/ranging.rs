@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use waywarden_components::prelude::*;
 
 use crate::road_plane::RoadPlane;
-use belief::{Belief, CHANGE, CLOSING, DISTANCE, Evidence, HEIGHT, PITCH, State, WIDTH};
+use belief::{Belief, CHANGE, CLOSING, DISTANCE, Evidence, HEIGHT, PITCH, State, TURN, Turn, WIDTH};
 use box_view::{Bottom, BoxView};
 use modes::Modes;
 use path::{Across, Corridor};
@@ -252,7 +252,7 @@ impl Known {
         (self.speed_mps, self.pitch_sigma_rad) = (sight.speed_mps, sight.pitch_sigma_rad);
         self.bumper_m = sight.camera.bumper_m;
         if before != class {
-            self.take_for(class);
+            self.take_for(class, &settings.turn(class, sight.speed_mps));
         }
         if self.has_jumped(settings, sight, view) {
             self.jumps = self.jumps.saturating_add(1);
@@ -311,8 +311,8 @@ impl Known {
         later
     }
 
-    /// It was taken for something else: how large such things are counts anew.
-    fn take_for(&mut self, class: ObjectClass) {
+    /// It was taken for something else: how large such things are counts anew, and how much of their side they may show.
+    fn take_for(&mut self, class: ObjectClass, turn: &Turn) {
         let size = Size::of(class);
         self.modes.change(|belief| {
             let wider = libm::log(size.width_m) - belief.get(WIDTH);
@@ -320,6 +320,7 @@ impl Known {
             belief.doubt_scale(wider.abs().max(taller.abs()));
             belief.doubt(WIDTH, wider.abs());
             belief.doubt(HEIGHT, taller.abs());
+            belief.allow(TURN, turn.sigma(belief.distance_m()));
             for (number, metres, spread) in
                 [(WIDTH, size.width_m, size.width_spread), (HEIGHT, size.height_m, size.height_spread)]
             {

@@ -135,6 +135,13 @@ impl Belief {
         }
     }
 
+    /// Says that a number is at least as unsure as this.
+    pub fn allow(&mut self, number: usize, sigma: f64) {
+        if let Some(variance) = self.cov.get_mut((number, number)) {
+            *variance = variance.max(sigma * sigma);
+        }
+    }
+
     /// Says that all of it may be larger and further away, or smaller and nearer, than was believed, by this share: that
     /// looks the same.
     pub fn doubt_scale(&mut self, share: f64) {
@@ -307,5 +314,9 @@ pub(super) mod tests {
         assert!(turned.sigma(DISTANCE) > straight.sigma(DISTANCE));
         straight.advance(1.0, &Ageing { turn: sure, ..AGEING });
         assert_eq!(straight.sigma(TURN), 0.0, "what is as long as wide shows no side");
+        straight.allow(TURN, 0.1);
+        turned.allow(TURN, 0.05);
+        let sigmas = [&straight, &turned].map(|belief| belief.sigma(TURN));
+        assert!(sigmas.iter().all(|sigma| (sigma - 0.1).abs() < 1e-9), "never surer than before: {sigmas:?}");
     }
 }
