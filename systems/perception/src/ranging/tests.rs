@@ -210,7 +210,7 @@ fn a_class_that_changes_changes_the_size() {
 #[test]
 fn who_turns_out_to_be_a_vehicle_may_show_its_side() {
     let (size, mut bench) = ((0.6, 1.7), Bench::new(ObjectClass::Person));
-    let turn = |bench: &Bench| bench.filter.known.as_ref().map(|known| known.modes.belief().sigma(super::belief::TURN));
+    let turn = |bench: &Bench| bench.filter.known.as_ref().map(|known| known.modes.belief().sigma(TURN));
     bench.follow(3, |_| (30.0, 0.0), size);
     assert_eq!(turn(&bench), Some(0.0), "who walks is as wide from all sides");
     bench.see(0.4, &seen(CAR, 30.0, 0.0, (1.0, 1.7)), None).expect("a motion");
