@@ -237,7 +237,9 @@ const ABOUT: &str = "\
 Everything went through the app's own pipeline, in virtual time: pictures as they are imported, gate, rates, latency of
 models. Shares go from 0 to 1. Intervals: the percentile bootstrap over pictures, or over drives where there are several.
 What each figure means is said in `systems/perception/src/score/`. A figure is quotable when the gate was in force and
-models took time; what follows from boxes in simulated pictures, when the model found four of five vehicles in them.
+models took time; what follows from boxes in simulated pictures, when the model found four of five vehicles in them. Of real
+clips without labels it is not known how far away anything was, so there distances, times to collision, how early is warned and
+whether rightly could not be measured: only how steady lanes are, whether tracks are kept, and how often is warned.
 
 What was chosen, and on what: warnings and following on seeds 1 to 10 of the simulator, of which none is reported; speech on
 sentences 1 to 15 of NOIZEUS. Real pictures that influenced a choice: CamVid's, all of them seen, by the figures of `train`
